@@ -1,0 +1,1 @@
+"""The platform's library: contracts, ledger, lake, warehouse, gates, publications. Knows no room above it."""

@@ -1,0 +1,116 @@
+"""All settings in one place: the process environment first, then ``.env`` in the project's root.
+
+Secrets are generated into ``.env`` at set-up (mode 600) and never have a default here.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data_platform.failures import InputError
+
+PROJECT_ROOT = Path(os.environ.get("DP_PROJECT_ROOT") or Path(__file__).resolve().parent.parent)
+ROLES = ("platform", "analyst", "developer", "serving", "training", "steward")
+
+
+class Settings(BaseSettings):
+    """What differs between machines. Each field is an environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    project_root: Path = PROJECT_ROOT
+    state_dir: Path = Field(PROJECT_ROOT / ".state", description="everything the running platform writes")
+    landing_url: str = Field("", description="where deliveries land; default: state_dir/landing")
+    lake_url: str = Field("", description="where the Delta tables live; default: state_dir/lake")
+
+    warehouse_url: str = Field("", description="postgresql://HOST:PORT/DATABASE, without user and password")
+    warehouse_password_platform: SecretStr = SecretStr("")
+    warehouse_password_analyst: SecretStr = SecretStr("")
+    warehouse_password_developer: SecretStr = SecretStr("")
+    warehouse_password_serving: SecretStr = SecretStr("")
+    warehouse_password_training: SecretStr = SecretStr("")
+    warehouse_password_steward: SecretStr = SecretStr("")
+
+    spark_master: str = Field("local[*]", description="used when SPARK_REMOTE is empty")
+    spark_remote: str = Field("", description="sc://HOST:PORT of a Spark Connect server")
+    spark_connect_token: SecretStr = SecretStr("")
+
+    business_date_offset_days: int = Field(0, description="the business date is today (UTC) minus this many days")
+
+    privacy_hash_key: SecretStr = Field(SecretStr(""), description="HMAC key of the `hash` policy, hex")
+    quarantine_key: SecretStr = Field(SecretStr(""), description="Fernet key for quarantined raw text")
+
+    @field_validator("warehouse_url")
+    @classmethod
+    def _has_no_credentials(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or not parts.path.strip("/")):
+            raise ValueError("must look like postgresql://HOST:PORT/DATABASE")
+        if parts.password:
+            raise ValueError("must not hold a password; set WAREHOUSE_PASSWORD_PLATFORM and its siblings")
+        return url
+
+    @property
+    def landing(self) -> str:
+        """Root of the deliveries, without a trailing slash."""
+        return (self.landing_url or str(self.state_dir / "landing")).rstrip("/")
+
+    @property
+    def lake(self) -> str:
+        """Root of the lake, without a trailing slash."""
+        return (self.lake_url or str(self.state_dir / "lake")).rstrip("/")
+
+    @property
+    def contracts_dir(self) -> Path:
+        return self.project_root / "contracts"
+
+    @property
+    def dbt_project_dir(self) -> Path:
+        return self.project_root / "dbt_project"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Pages for people: Data Docs, dbt run pages."""
+        return self.state_dir / "reports"
+
+    def warehouse_parameters(self, role: str = "platform") -> dict[str, str | int]:
+        """Connection parameters (host, port, dbname, user, password) of one of ``ROLES``.
+
+        Raises:
+            InputError: when the warehouse or the role's password is not set.
+        """
+        password = getattr(self, f"warehouse_password_{role}").get_secret_value()
+        if not self.warehouse_url or not password:
+            raise InputError(
+                f"no warehouse is set up for role {role}: WAREHOUSE_URL or WAREHOUSE_PASSWORD_{role.upper()} is missing",
+                hint="run `make demo` (or `make up`), which writes them into .env",
+            )
+        parts = urlsplit(self.warehouse_url)
+        return {
+            "host": parts.hostname or "127.0.0.1",
+            "port": parts.port or 5432,
+            "dbname": parts.path.strip("/"),
+            "user": role,
+            "password": password,
+        }
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once. Tests call ``get_settings.cache_clear()`` after changing them.
+
+    Raises:
+        InputError: when a setting has the wrong form; the message names it.
+    """
+    env_file = Path(os.environ.get("DP_ENV_FILE") or PROJECT_ROOT / ".env")
+    try:
+        return Settings(_env_file=env_file)
+    except ValidationError as error:
+        problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise InputError(f"settings are wrong: {problems}", hint=f"correct them in {env_file}") from None

@@ -1,0 +1,1 @@
+"""Feast: entities, sources, views and services over what is published."""

@@ -1,0 +1,1 @@
+"""Spark jobs: landed files into the lake, the lake into staging."""
