@@ -46,6 +46,25 @@ def parse_duration(text: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
+def custom_properties(items: object, *, allowed: set[str]) -> dict[str, Any]:
+    """ODCS customProperties (a list of property/value pairs) as a mapping.
+
+    Raises:
+        ValueError: for a property that we do not know, or that stands twice.
+    """
+    found: dict[str, Any] = {}
+    for item in items if isinstance(items, list) else [items]:
+        if not isinstance(item, dict) or set(item) != {"property", "value"}:
+            raise ValueError("customProperties is a list of {property: …, value: …}")
+        name = item["property"]
+        if name not in allowed:
+            raise ValueError(f"unknown custom property {name!r}; known here: {', '.join(sorted(allowed))}")
+        if name in found:
+            raise ValueError(f"custom property {name!r} stands twice")
+        found[name] = item["value"]
+    return found
+
+
 class Dialect(Strict):
     """How a delimited text file is written."""
 
@@ -94,21 +113,24 @@ class Privacy(Strict):
         return self
 
 
+COUNT_QUERY = re.compile(r"^\s*select\s+count\(\*\)\s+from\s+\{object\}\s+where\s+(?P<condition>.+)$", re.I | re.S)
+
+
 class Quality(Strict):
-    """One rule over a dataset or a column. Exactly one comparison unless it is an SQL row rule."""
+    """One rule over a dataset or a column: a number of rows, compared with a limit."""
 
     id: str
     type: Literal["library", "sql"] = "library"
     metric: Literal["nullValues", "invalidValues", "duplicateValues", "rowCount"] | None = None
     arguments: dict[str, Any] = {}
-    query: str | None = Field(None, description="boolean SQL expression that every row must satisfy")
+    query: str | None = Field(None, description="select count(*) from {object} where <rows that break the rule>")
     unit: Literal["rows", "percent"] = "rows"
     must_be: float | None = Field(None, alias="mustBe")
     must_be_greater_or_equal: float | None = Field(None, alias="mustBeGreaterOrEqualTo")
     must_be_less_or_equal: float | None = Field(None, alias="mustBeLessOrEqualTo")
     must_be_between: tuple[float, float] | None = Field(None, alias="mustBeBetween")
     severity: Severity
-    description: str = Field(description="when and why the limit was set")
+    description: str = Field(min_length=10, description="when and why the limit was set")
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
@@ -119,6 +141,12 @@ class Quality(Strict):
             return self.must_be_between
         return self.must_be_greater_or_equal, self.must_be_less_or_equal
 
+    @property
+    def broken_where(self) -> str:
+        """SQL condition of the rows that break an sql rule; they are the examples that a report shows."""
+        match = COUNT_QUERY.match(self.query or "")
+        return match["condition"].strip() if match else ""
+
     @model_validator(mode="after")
     def _is_complete(self) -> Quality:
         comparisons = [
@@ -126,11 +154,12 @@ class Quality(Strict):
             self.must_be_between is not None,
             self.must_be_greater_or_equal is not None or self.must_be_less_or_equal is not None,
         ]
-        if self.type == "sql":
-            if not self.query or any(comparisons):
-                raise ValueError("an sql rule has a `query` that every row must satisfy, and no comparison")
-        elif not self.metric or sum(comparisons) != 1:
-            raise ValueError("a library rule has a `metric` and one comparison (mustBe, mustBeBetween …)")
+        if sum(comparisons) != 1:
+            raise ValueError("a rule has one comparison (mustBe, mustBeBetween …)")
+        if (self.type == "sql") == (self.metric is not None):
+            raise ValueError("a library rule has a `metric`, an sql rule a `query`")
+        if self.type == "sql" and not self.broken_where:
+            raise ValueError("an sql rule reads `select count(*) from {object} where <rows that break it>`")
         return self
 
 
@@ -161,6 +190,14 @@ class Column(Strict):
     options: TypeOptions = Field(TypeOptions(), alias="logicalTypeOptions")
     quality: tuple[Quality, ...] = ()
     privacy: Privacy | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_custom_properties(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "customProperties" in value:
+            value = dict(value)
+            value.update(custom_properties(value.pop("customProperties"), allowed={"privacy"}))
+        return value
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Column:

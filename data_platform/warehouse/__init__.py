@@ -1,0 +1,1 @@
+"""The Postgres warehouse: connections by role, migrations, COPY."""
