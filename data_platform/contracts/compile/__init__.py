@@ -1,0 +1,1 @@
+"""Compilers: pure functions from a contract to what one engine needs of it."""
