@@ -37,8 +37,20 @@ class Settings(BaseSettings):
     warehouse_password_training: SecretStr = SecretStr("")
     warehouse_password_steward: SecretStr = SecretStr("")
 
+    postgres_port: int = Field(0, description="port of the embedded PostgreSQL")
+    postgres_superuser_password: SecretStr = SecretStr("")
+
+    airflow_port: int = Field(0, description="port of Airflow's API and UI on 127.0.0.1")
+    airflow_admin_password: SecretStr = SecretStr("")
+    airflow_database_password: SecretStr = SecretStr("")
+    airflow_fernet_key: SecretStr = SecretStr("")
+    airflow_jwt_secret: SecretStr = SecretStr("")
+    airflow_secret_key: SecretStr = SecretStr("")
+    reports_port: int = Field(0, description="port of the reports' pages on 127.0.0.1")
+
     spark_master: str = Field("local[*]", description="used when SPARK_REMOTE is empty")
     spark_remote: str = Field("", description="sc://HOST:PORT of a Spark Connect server")
+    spark_connect_port: int = Field(0, description="port of the platform's own Spark Connect server")
     spark_connect_token: SecretStr = SecretStr("")
 
     business_date_offset_days: int = Field(0, description="the business date is today (UTC) minus this many days")

@@ -20,6 +20,7 @@ create table ops.files (
     path text not null,
     sha256 text not null,
     size_bytes bigint not null,
+    modified_ns bigint not null,
     extract_day date,
     arrived_at timestamptz not null,
     discovered_at timestamptz not null default clock_timestamp(),
@@ -38,6 +39,7 @@ create index on ops.files (dataset, sha256) where state = 'live';
 comment on table ops.files is 'A row is a delivery: a path with a content. The newest row of a path is its present version';
 comment on column ops.files.ingest_id is 'The attempt whose rows in the lake count; all others are invisible';
 comment on column ops.files.input_version is 'Contract and parser with which the delivery was read';
+comment on column ops.files.modified_ns is 'With the size: an unchanged file need not be read again to know it';
 create sequence ops.ingest_id;
 
 create table ops.file_days (

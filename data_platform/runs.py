@@ -1,0 +1,236 @@
+"""Runs and their steps, as rows of ``ops``: what was asked, what each step did, how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from secrets import token_hex
+from typing import Any, Literal
+
+from psycopg2 import sql
+from psycopg2.extras import Json
+
+from data_platform.failures import InputError, PlatformError
+from data_platform.intervals import Interval
+from data_platform.warehouse.connection import Connection, execute, query, transaction
+
+Verdict = Literal["passed", "warned", "failed"]
+STEPS = ("discover", "ingest", "gate:ingest", "stage", "gate:stage", "build", "gate:build", "publish", "export")
+KEEP_FAILED_SCHEMAS = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was opened. Its plan names, once known, the work of each step."""
+
+    run_id: str
+    kind: str
+    asked: Interval | None
+    through_day: date
+    datasets: tuple[str, ...]
+    state: str
+    plan: dict[str, Any]
+    read_set: dict[str, int]
+
+    @property
+    def schema(self) -> str:
+        """The schema that the run builds in, and nobody else reads."""
+        return f"run_{self.run_id}"
+
+
+@dataclass
+class StepLog:
+    """What a step reports; one line a subject (a dataset, a model, a file)."""
+
+    run: Run
+    step: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(
+        self,
+        subject: str,
+        *,
+        rows_read: int | None = None,
+        rows_live: int | None = None,
+        rows_quarantined: int | None = None,
+        rows_changed: int | None = None,
+        verdict: Verdict | None = None,
+        message: str = "",
+        seconds: float | None = None,
+    ) -> None:
+        """Adds a line to the step's report."""
+        self.lines.append(
+            {
+                "subject": subject,
+                "rows_read": rows_read,
+                "rows_live": rows_live,
+                "rows_quarantined": rows_quarantined,
+                "rows_changed": rows_changed,
+                "verdict": verdict,
+                "message": message,
+                "seconds": seconds,
+            }
+        )
+
+
+def new_run_id() -> str:
+    """Sorts by time, fits a Postgres name, and is unique without asking anyone."""
+    return f"{datetime.now(UTC):%Y%m%dt%H%M%S}_{token_hex(3)}"
+
+
+def open_run(
+    connection: Connection,
+    *,
+    kind: str,
+    asked: Interval | None,
+    through_day: date,
+    datasets: tuple[str, ...],
+    reason: str = "",
+) -> Run:
+    """Writes the run and makes its empty schema; schemas of older failed runs beyond a few are dropped."""
+    run = Run(new_run_id(), kind, asked, through_day, datasets, "open", {}, read_published(connection))
+    execute(
+        connection,
+        """insert into ops.runs (run_id, kind, reason, asked_start, asked_end, datasets, through_day, read_set)
+           values (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        (
+            run.run_id,
+            kind,
+            reason,
+            asked.start if asked else None,
+            asked.end if asked else None,
+            list(datasets),
+            through_day,
+            Json(run.read_set),
+        ),
+    )
+    _drop_old_schemas(connection)
+    execute(connection, sql.SQL("create schema {}").format(sql.Identifier(run.schema)))
+    return run
+
+
+def read_published(connection: Connection) -> dict[str, int]:
+    """Table to its last publication: what a run that starts now is built on."""
+    rows = query(connection, "select table_name, publication_id from ops.published_tables")
+    return {r["table_name"]: r["publication_id"] for r in rows}
+
+
+def _drop_old_schemas(connection: Connection) -> None:
+    rows = query(
+        connection,
+        """select 'run_' || run_id as schema_name from ops.runs
+           where state in ('failed', 'published', 'unchanged')
+             and to_regnamespace(quote_ident('run_' || run_id)) is not null
+           order by started_at desc offset %s""",
+        (KEEP_FAILED_SCHEMAS,),
+    )
+    for row in rows:
+        drop_schema(connection, row["schema_name"])
+
+
+def drop_schema(connection: Connection, schema: str) -> None:
+    """Drops a run's schema with what stands in it."""
+    execute(connection, sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
+
+
+def get_run(connection: Connection, run_id: str) -> Run:
+    """The run of that id.
+
+    Raises:
+        InputError: when there is none.
+    """
+    rows = query(connection, "select * from ops.runs where run_id = %s", (run_id,))
+    if not rows:
+        raise InputError(f"there is no run {run_id!r}", hint="`dp runs` lists them")
+    row = rows[0]
+    asked = Interval(row["asked_start"], row["asked_end"]) if row["asked_start"] else None
+    return Run(
+        run_id=row["run_id"],
+        kind=row["kind"],
+        asked=asked,
+        through_day=row["through_day"],
+        datasets=tuple(row["datasets"] or ()),
+        state=row["state"],
+        plan=row["plan"],
+        read_set=row["read_set"],
+    )
+
+
+def update_plan(connection: Connection, run: Run, **parts: Any) -> Run:
+    """Adds parts to the run's plan, and returns the run with them."""
+    execute(connection, "update ops.runs set plan = plan || %s where run_id = %s", (Json(parts), run.run_id))
+    return get_run(connection, run.run_id)
+
+
+def close_run(connection: Connection, run: Run, state: str, failure: str | None = None) -> None:
+    """Writes how the run ended."""
+    execute(
+        connection,
+        "update ops.runs set state = %s, failure = %s, ended_at = clock_timestamp() where run_id = %s",
+        (state, failure, run.run_id),
+    )
+
+
+@contextmanager
+def recorded_step(run: Run, step: str) -> Iterator[StepLog]:
+    """Records a step: its lines when it is done, its failure when it fails.
+
+    The record is written in transactions of its own, so it tells of a failure whose work was rolled back.
+    """
+    log = StepLog(run, step)
+    with transaction() as connection:
+        execute(connection, "delete from ops.run_steps where run_id = %s and step = %s", (run.run_id, step))
+        _write_line(connection, log, {"subject": ""}, "running", None)
+    started = time.monotonic()
+    try:
+        yield log
+    except BaseException as error:
+        message = error.message if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+        _finish(log, "failed", time.monotonic() - started, message)
+        raise
+    _finish(log, "done", time.monotonic() - started, "")
+
+
+def _finish(log: StepLog, state: str, seconds: float, message: str) -> None:
+    with transaction() as connection:
+        execute(connection, "delete from ops.run_steps where run_id = %s and step = %s", (log.run.run_id, log.step))
+        _write_line(connection, log, {"subject": "", "message": message}, state, seconds)
+        for line in log.lines:
+            _write_line(connection, log, line, state, line["seconds"])
+
+
+def _write_line(connection: Connection, log: StepLog, line: dict[str, Any], state: str, seconds: float | None) -> None:
+    execute(
+        connection,
+        """insert into ops.run_steps (run_id, step, subject, state, rows_read, rows_live, rows_quarantined,
+                                      rows_changed, verdict, message, seconds)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        (
+            log.run.run_id,
+            log.step,
+            line["subject"],
+            state,
+            line.get("rows_read"),
+            line.get("rows_live"),
+            line.get("rows_quarantined"),
+            line.get("rows_changed"),
+            line.get("verdict"),
+            line.get("message", ""),
+            seconds,
+        ),
+    )
+
+
+def step_rows(connection: Connection, run_id: str) -> list[dict[str, Any]]:
+    """The steps of a run with their lines, in the order in which they were taken."""
+    return query(
+        connection,
+        """select step, subject, state, rows_read, rows_live, rows_quarantined, rows_changed, verdict,
+                  seconds, message
+           from ops.run_steps where run_id = %s
+           order by array_position(%s, step), subject""",
+        (run_id, list(STEPS)),
+    )

@@ -1,0 +1,61 @@
+"""The steps of a run, by name. Rooms above the library register theirs by entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step
+from data_platform.failures import InputError, PermanentFailure
+from data_platform.warehouse.connection import transaction
+
+Step = Callable[[Run, StepLog], None]
+GROUP = "data_platform.steps"
+
+
+def find_step(name: str) -> Step:
+    """The function behind a step.
+
+    Raises:
+        PermanentFailure: when no installed room provides it.
+    """
+    if name.startswith("gate:"):
+        from data_platform.gates.gate import gate_step
+
+        return gate_step(name.removeprefix("gate:"))
+    if name == "build":
+        from data_platform.build import run_step
+
+        return run_step
+    if name == "publish":
+        from data_platform.publish import run_step
+
+        return run_step
+    for entry in entry_points(group=GROUP, name=name):
+        return entry.load()  # type: ignore[no-any-return]
+    raise PermanentFailure(f"no room provides the step {name!r}", hint="install the project again: `make up`")
+
+
+def perform(run_id: str, name: str) -> StepLog:
+    """Takes one step of a run and records it; a failure fails the run.
+
+    Raises:
+        InputError: when the run is closed, or the step unknown.
+        PlatformError: what the step raises.
+    """
+    if name not in STEPS[1:]:
+        raise InputError(f"there is no step {name!r}", hint=f"steps are: {', '.join(STEPS[1:])}")
+    with transaction() as connection:
+        run = get_run(connection, run_id)
+    if run.state in {"failed", "unchanged"}:
+        raise InputError(f"run {run_id} is {run.state}", hint="start a new one with `dp run`")
+    step = find_step(name)
+    try:
+        with recorded_step(run, name) as log:
+            step(run, log)
+    except Exception as error:
+        with transaction() as connection:
+            if get_run(connection, run_id).state == "open":
+                close_run(connection, run, "failed", f"{name}: {error}")
+        raise
+    return log
