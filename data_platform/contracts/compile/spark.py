@@ -1,8 +1,8 @@
 """Contract → Spark SQL: how a delivered string becomes a typed value, and which rows are broken.
 
-Everything here is text; whoever runs it brings the session, whose time zone is UTC. The expressions speak of a
-DataFrame of *strings* whose columns bear the contract's names (``Column.name``), with the values as they were
-delivered. They hold in ANSI mode and out of it.
+Everything here is text; whoever runs it brings the session, whose time zone is UTC. The expressions speak of
+a DataFrame of *strings* whose columns bear the contract's names (``Column.name``), with the values as they
+were delivered. They hold in ANSI mode and out of it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ ZONE = r"(Z|[+-][0-9]{2}:[0-9]{2})"
 class RowRule:
     """What every single row must satisfy.
 
-    ``expression`` is a Spark SQL boolean, never NULL, true where the row is good. A row that fails a rule of
-    severity ``error`` belongs in quarantine under the rule's name; a ``warning`` is counted and the row stays.
+    ``expression`` is a Spark SQL boolean, never NULL, true where the row is good. A row that fails a rule
+    of severity ``error`` belongs in quarantine under the rule's name; a ``warning`` is counted and the row
+    stays.
     """
 
     column: str
@@ -56,7 +57,7 @@ def _rules_of(column: Column, dialect: Dialect) -> Iterator[RowRule]:
     present, typed = _present(column, dialect), typed_expression(column, dialect)
 
     def rule(name: str, condition: str, severity: Severity = "error") -> RowRule:
-        # A value that is absent or does not parse makes the condition NULL; `required` and `type` report that.
+        # An absent value, or one that does not parse, makes it NULL; `required` and `type` report that.
         return RowRule(column.name, name, f"coalesce({condition}, true)", severity)
 
     options = column.options
@@ -83,9 +84,9 @@ def is_row_rule(quality: Quality) -> bool:
 def typed_expression(column: Column, dialect: Dialect) -> str:
     """Spark SQL that turns the delivered string into the typed value, or NULL where absent or not parseable.
 
-    Nothing is rounded or guessed: a number with more decimals than its scale, or more digits than its precision,
-    does not parse; neither does ``1.5`` as an integer or ``1997-02-30`` as a date. Blanks around a value are
-    skipped unless the column is text. A timestamp without a zone is UTC.
+    Nothing is rounded or guessed: a number with more decimals than its scale, or more digits than its
+    precision, does not parse; neither does ``1.5`` as an integer or ``1997-02-30`` as a date. Blanks around
+    a value are skipped unless the column is text. A timestamp without a zone is UTC.
     """
     value = f"CASE WHEN {_present(column, dialect)} THEN {_trimmed(column)} END"
     return f"({_parsed(value, column, dialect)})"
