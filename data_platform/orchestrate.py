@@ -1,0 +1,124 @@
+"""Opening a run, and taking all of its steps without Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from data_platform import staleness
+from data_platform.clock import business_date, due_day
+from data_platform.contracts.load import get_contracts
+from data_platform.failures import InputError
+from data_platform.intervals import Interval
+from data_platform.ledger import discover
+from data_platform.publish import Moved
+from data_platform.runs import STEPS, Run, open_run
+from data_platform.steps import perform
+from data_platform.warehouse.connection import Connection, query, transaction
+from data_platform.warehouse.tables import ensure_tables, refuse_breaking_changes
+
+REBUILDS = 2
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that was opened, or None when nothing is stale; and what led to that."""
+
+    run: Run | None
+    found: list[dict[str, Any]]
+    stale: list[staleness.Stale]
+
+
+def open_work(
+    asked: Interval | None,
+    *,
+    datasets: Iterable[str] = (),
+    kind: str = "run",
+    reason: str = "",
+    dry_run: bool = False,
+) -> Opened:
+    """Discovers deliveries, derives what is stale, and opens a run for it.
+
+    Args:
+        asked: days that are done whatever their state; without them, the due day and what is stale.
+        datasets: source datasets; default all.
+        dry_run: tells what would be done, and leaves nothing behind.
+
+    Raises:
+        InputError: for an unknown dataset, or an interval that reaches beyond the due day.
+        PermanentFailure: when a contract breaks with what is published.
+    """
+    names = tuple(sorted(set(datasets)))
+    sources = staleness.source_contracts(names)
+    if wrong := [c.dataset for c in sources if c.layer != "sources"]:
+        raise InputError(f"{wrong[0]} is not a source", hint="name datasets of contracts/sources")
+    if asked and asked.end > business_date():
+        raise InputError(
+            f"interval {asked} reaches beyond the last whole day, {due_day()}",
+            hint=f"end it at {business_date()} at the latest (the end is not included)",
+        )
+    with transaction() as connection:
+        refuse_breaking_changes(connection, get_contracts())
+        found = discover(connection, sources)
+        through = _through_day(connection, asked)
+        stale = staleness.find_stale(connection, through, names)
+        if dry_run:
+            connection.rollback()
+            return Opened(None, found, stale)
+        if not asked and not any(staleness.is_work(s) for s in stale):
+            return Opened(None, found, stale)
+        ensure_tables(connection, get_contracts())
+        run = open_run(connection, kind=kind, asked=asked, through_day=through, datasets=names, reason=reason)
+    return Opened(run, found, stale)
+
+
+def _through_day(connection: Connection, asked: Interval | None) -> date:
+    """The last day that the run speaks of: never before what is published, never beyond the due day."""
+    published = staleness.published_through(connection)
+    if asked:
+        last = max(asked)
+        return max(last, published) if published else last
+    return due_day()
+
+
+def run_all(
+    asked: Interval | None,
+    *,
+    datasets: Iterable[str] = (),
+    kind: str = "run",
+    reason: str = "",
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Opened:
+    """Opens a run and takes all its steps; rebuilds when what it read has moved.
+
+    Raises:
+        PlatformError: the failure of the step that failed; published state is then as it was.
+    """
+    for attempt in range(REBUILDS + 1):
+        on_step("discover")
+        opened = open_work(asked, datasets=datasets, kind=kind, reason=reason)
+        if opened.run is None:
+            return opened
+        try:
+            for step in STEPS[1:]:
+                on_step(step)
+                perform(opened.run.run_id, step)
+            return opened
+        except Moved:
+            if attempt == REBUILDS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def held_back(connection: Connection, run: Run) -> list[str]:
+    """Messages of deliveries that failed alone: everything else of the run is published."""
+    rows = query(
+        connection,
+        "select path, failure from ops.files where state = 'failed' and dataset = any(%s) order by file_id",
+        ([c.dataset for c in staleness.source_contracts(run.datasets)],),
+    )
+    return [f"{r['path']}: {r['failure']}" for r in rows]
+
+

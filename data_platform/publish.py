@@ -1,0 +1,384 @@
+"""Publication: what a run built becomes what consumers read, in one short transaction of plain DML.
+
+Readers see all of it or nothing, also in REPEATABLE READ, and never wait: no ATTACH, TRUNCATE or DDL touches what they
+read. Only rows that differ are written; what they were before is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extras import Json, execute_values
+
+from data_platform import models
+from data_platform.contracts.document import contract_document, contract_hash
+from data_platform.contracts.load import get_contracts
+from data_platform.contracts.model import Contract
+from data_platform.failures import GateFailure, PermanentFailure, TransientFailure
+from data_platform.gates.verdicts import verdicts
+from data_platform.ledger import input_version
+from data_platform.runs import Run, StepLog, close_run, drop_schema, read_published
+from data_platform.warehouse.connection import Connection, execute, query, transaction
+
+LOCK = 7_410_002
+SUMMED = ("smallint", "integer", "bigint", "numeric")
+
+
+@dataclass(frozen=True)
+class Written:
+    """Rows of one table that a publication wrote, and what the table holds since."""
+
+    table: str
+    inserted: int
+    updated: int
+    deleted: int
+    rows_after: int
+    sums_after: dict[str, str]
+
+    @property
+    def changed(self) -> int:
+        return self.inserted + self.updated + self.deleted
+
+
+class Moved(TransientFailure):
+    """What the run read was published anew meanwhile: it must be rebuilt."""
+
+
+def run_step(run: Run, log: StepLog) -> None:
+    """Publishes a run, records it, and reconciles the counts.
+
+    Raises:
+        GateFailure: when a relation with changes has not passed its gate.
+        Moved: when a table has a newer publication than the one that the run read.
+        PermanentFailure: when the counts afterwards do not add up (nothing is published then).
+    """
+    if run.state == "published":
+        return
+    with transaction(application=f"dp publish {run.run_id}") as connection:
+        built = _built_contracts(connection, run)
+        execute(connection, "select pg_advisory_xact_lock(%s)", (LOCK,))
+        _refuse_moved(connection, run)
+        changes = {c.table: _count_changes(connection, run, c) for c in built}
+        _refuse_ungated(connection, run, [c for c in built if sum(changes[c.table].values())])
+        publication_id = _open_publication(connection, run)
+        _date_changed_rows(connection, run, built, changes)
+        written = [_apply(connection, run, publication_id, c, changes[c.table]) for c in built]
+        _reconcile(connection, run, built)
+        _record_state(connection, run, publication_id, built, written)
+        for table in written:
+            if table.changed and table.table.startswith("features."):
+                execute(
+                    connection,
+                    "insert into ops.exports (publication_id, target) values (%s, %s)",
+                    (publication_id, f"feast:{table.table.partition('.')[2]}"),
+                )
+        close_run(connection, run, "published")
+    for table in written:
+        log.add(
+            table.table,
+            rows_live=table.rows_after,
+            rows_changed=table.changed,
+            message=f"+{table.inserted} ~{table.updated} -{table.deleted}",
+        )
+    with transaction() as connection:
+        drop_schema(connection, run.schema)
+
+
+def _built_contracts(connection: Connection, run: Run) -> list[Contract]:
+    """Contracts whose table the run built, sources first.
+
+    Raises:
+        PermanentFailure: when the run has built nothing at all.
+    """
+    rows = query(
+        connection,
+        "select relname from pg_class where relnamespace = to_regnamespace(%s) and relname like '%%\\_\\_delta'",
+        (f'"{run.schema}"',),
+    )
+    there = {r["relname"].removesuffix("__delta") for r in rows}
+    built = [c for layer in ("sources", "marts", "features") for c in get_contracts().of_layer(layer) if c.dataset in there]
+    if not built:
+        raise PermanentFailure(f"run {run.run_id} has built nothing to publish", hint="run its earlier steps first")
+    return built
+
+
+def _refuse_moved(connection: Connection, run: Run) -> None:
+    now = read_published(connection)
+    moved = [t for t in sorted(now) if now[t] != run.read_set.get(t)]
+    if moved:
+        raise Moved(
+            f"run {run.run_id} was built on tables that have been published since: {', '.join(moved)}",
+            hint="run again: the work is derived anew",
+        )
+
+
+def _refuse_ungated(connection: Connection, run: Run, changed: list[Contract]) -> None:
+    passed = verdicts(connection, run.run_id)
+    ungated = [c.table for c in changed if passed.get(c.dataset) not in {"passed", "warned"}]
+    if ungated:
+        raise GateFailure(
+            f"run {run.run_id}: no passed gate for {', '.join(ungated)}; nothing is published",
+            hint=f"`dp gate --run {run.run_id} --after build` tells why",
+        )
+
+
+def _relation(run: Run, contract: Contract, suffix: str) -> sql.Composed:
+    return sql.SQL("{}.{}").format(sql.Identifier(run.schema), sql.Identifier(contract.dataset + suffix))
+
+
+def _table(contract: Contract, suffix: str = "") -> sql.Composed:
+    return sql.SQL("{}.{}").format(sql.Identifier(contract.schema_name), sql.Identifier(contract.dataset + suffix))
+
+
+def _count_changes(connection: Connection, run: Run, contract: Contract) -> dict[str, int]:
+    statement = sql.SQL("select op, count(*) as n from {} where side = case op when 'D' then 'old' else 'new' end group by op")
+    counts = {r["op"]: int(r["n"]) for r in query(connection, statement.format(_relation(run, contract, "__delta")))}
+    return {op: counts.get(op, 0) for op in "IUD"}
+
+
+def _columns(contract: Contract) -> list[str]:
+    identity = ["row_id"] if contract.layer == "sources" else []
+    return [*identity, *(c.name for c in contract.published_columns), "known_at"]
+
+
+def _apply(
+    connection: Connection, run: Run, publication_id: int, contract: Contract, changes: dict[str, int]
+) -> Written:
+    rows_before, sums_before = _last_totals(connection, contract)
+    if not sum(changes.values()):
+        return Written(contract.table, 0, 0, 0, rows_before, sums_before)
+    sums_after = _sums_after(connection, run, contract, sums_before)
+    parts = _statement_parts(run, contract, publication_id)
+    _keep_before_images(connection, parts, changes)
+    touched = {"I": 0, "U": 0, "D": 0}
+    if changes["D"]:
+        touched["D"] = execute(
+            connection,
+            sql.SQL("delete from {table} as t using {delta} as d where d.op = 'D' and {same_key}").format(**parts),
+        )
+    if changes["U"]:
+        touched["U"] = execute(
+            connection,
+            sql.SQL(
+                "update {table} as t set {assignments} from {delta} as d"
+                " where d.op = 'U' and d.side = 'new' and {same_key}"
+            ).format(**parts),
+        )
+    if changes["I"]:
+        touched["I"] = execute(
+            connection,
+            sql.SQL("insert into {table} ({columns}) select {columns} from {delta} where op = 'I'").format(**parts),
+        )
+    if touched != changes:
+        raise PermanentFailure(
+            f"{contract.table}: the publication was to write {changes}, but wrote {touched}; nothing is published"
+        )
+    if contract.layer == "features":
+        execute(
+            connection,
+            sql.SQL(
+                "insert into {history} (publication_id, op, {columns}) select {publication_id}, op, {columns}"
+                " from {delta} where side = case op when 'D' then 'old' else 'new' end"
+            ).format(**parts),
+        )
+    rows_after = rows_before + touched["I"] - touched["D"]
+    return Written(contract.table, touched["I"], touched["U"], touched["D"], rows_after, sums_after)
+
+
+def _statement_parts(run: Run, contract: Contract, publication_id: int) -> dict[str, sql.Composable]:
+    columns = _columns(contract)
+    key = [sql.Identifier(k) for k in contract.key]
+    return {
+        "table": _table(contract),
+        "history": _table(contract, "_history"),
+        "delta": _relation(run, contract, "__delta"),
+        "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
+        "assignments": sql.SQL(", ").join(
+            sql.SQL("{0} = d.{0}").format(sql.Identifier(c)) for c in columns if c not in contract.key
+        ),
+        "same_key": sql.SQL(" and ").join(sql.SQL("t.{0} = d.{0}").format(k) for k in key),
+        "key_object": sql.SQL("jsonb_build_object({})").format(
+            sql.SQL(", ").join(sql.SQL("{}, d.{}").format(sql.Literal(k), sql.Identifier(k)) for k in contract.key)
+        ),
+        "unit": sql.Identifier(contract.unit_column),
+        "table_name": sql.Literal(contract.table),
+        "publication_id": sql.Literal(publication_id),
+    }
+
+
+def _keep_before_images(connection: Connection, parts: dict[str, sql.Composable], changes: dict[str, int]) -> None:
+    """Keeps what is needed to undo: rows that change or go; inserted keys, or whole units that were empty before."""
+    if changes["U"] or changes["D"]:
+        execute(
+            connection,
+            sql.SQL(
+                "insert into ops.before_images (publication_id, table_name, op, row_key, before)"
+                " select {publication_id}, {table_name}, d.op, {key_object}, to_jsonb(t)"
+                " from {delta} as d join {table} as t on {same_key} where d.side = 'old'"
+            ).format(**parts),
+        )
+    if changes["I"]:
+        execute(
+            connection,
+            sql.SQL(
+                "insert into ops.publication_units (publication_id, table_name, unit)"
+                " select distinct {publication_id}, {table_name}, d.{unit}::text from {delta} as d"
+                " where d.op = 'I' and not exists (select from {table} as t where t.{unit} = d.{unit})"
+            ).format(**parts),
+        )
+        execute(
+            connection,
+            sql.SQL(
+                "insert into ops.before_images (publication_id, table_name, op, row_key)"
+                " select {publication_id}, {table_name}, 'I', {key_object} from {delta} as d"
+                " where d.op = 'I' and exists (select from {table} as t where t.{unit} = d.{unit})"
+            ).format(**parts),
+        )
+
+
+def _last_totals(connection: Connection, contract: Contract) -> tuple[int, dict[str, str]]:
+    rows = query(connection, "select rows, sums from ops.published_tables where table_name = %s", (contract.table,))
+    return (rows[0]["rows"], rows[0]["sums"]) if rows else (0, {})
+
+
+def _sums_after(connection: Connection, run: Run, contract: Contract, before: dict[str, str]) -> dict[str, str]:
+    """Sums of the numeric columns after the change, from those before it: history is not read again."""
+    names = [c.name for c in contract.published_columns if c.physical_type.split("(")[0] in SUMMED]
+    if not names:
+        return {}
+    sums = sql.SQL(", ").join(
+        sql.SQL(
+            "({last}::numeric + coalesce(sum({column}) filter (where side = 'new'), 0)"
+            " - coalesce(sum({column}) filter (where side = 'old'), 0))::text as {column}"
+        ).format(last=sql.Literal(before.get(name, "0")), column=sql.Identifier(name))
+        for name in names
+    )
+    statement = sql.SQL("select {} from {}").format(sums, _relation(run, contract, "__delta"))
+    return query(connection, statement)[0]
+
+
+def _open_publication(connection: Connection, run: Run) -> int:
+    stage: dict[str, Any] = run.plan.get("stage", {})
+    rows = query(
+        connection,
+        """insert into ops.publications (run_id, through_day, read_set, input_files) values (%s, %s, %s, %s)
+           returning publication_id""",
+        (run.run_id, run.through_day, Json(run.read_set), Json({d: p["attempts"] for d, p in stage.items()})),
+    )
+    return int(rows[0]["publication_id"])
+
+
+def _record_state(
+    connection: Connection, run: Run, publication_id: int, built: list[Contract], written: list[Written]
+) -> None:
+    """Writes what the published state now is, and from which inputs: staleness is derived from these rows."""
+    stage: dict[str, Any] = run.plan["stage"]
+    for contract, table in zip(built, written, strict=True):
+        execute(
+            connection,
+            """insert into ops.publication_tables
+                   (publication_id, table_name, inserted, updated, deleted, rows_after, sums_after)
+               values (%s, %s, %s, %s, %s, %s, %s)""",
+            (
+                publication_id,
+                table.table,
+                table.inserted,
+                table.updated,
+                table.deleted,
+                table.rows_after,
+                Json(table.sums_after),
+            ),
+        )
+        # A publication that changed nothing of a table is no reason to rebuild what was read of it.
+        execute(
+            connection,
+            """insert into ops.published_tables as p (table_name, publication_id, code_hash, through_day, rows, sums)
+               values (%s, %s, %s, %s, %s, %s)
+               on conflict (table_name) do update set
+                   publication_id = case when %s then excluded.publication_id else p.publication_id end,
+                   code_hash = excluded.code_hash, through_day = greatest(p.through_day, excluded.through_day),
+                   rows = excluded.rows, sums = excluded.sums""",
+            (
+                table.table,
+                publication_id,
+                input_version(contract) if contract.layer == "sources" else models.code_hash(contract),
+                run.through_day,
+                table.rows_after,
+                Json(table.sums_after),
+                table.changed > 0,
+            ),
+        )
+        execute(
+            connection,
+            """insert into ops.contracts (dataset, contract_hash, document, publication_id) values (%s, %s, %s, %s)
+               on conflict (dataset) do update set contract_hash = excluded.contract_hash,
+                   document = excluded.document, publication_id = excluded.publication_id
+               where ops.contracts.contract_hash <> excluded.contract_hash""",
+            (contract.dataset, contract_hash(contract), Json(contract_document(contract)), publication_id),
+        )
+        if contract.dataset in stage:
+            _record_days(connection, contract.table, publication_id, stage[contract.dataset])
+
+
+def _record_days(connection: Connection, table: str, publication_id: int, plan: dict[str, Any]) -> None:
+    fingerprints = plan["fingerprints"]
+    gone = [day for day in plan["days"] if day not in fingerprints]
+    execute(
+        connection, "delete from ops.published_days where table_name = %s and day = any(%s::date[])", (table, gone)
+    )
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            """insert into ops.published_days (table_name, day, fingerprint, publication_id) values %s
+               on conflict (table_name, day) do update
+                   set fingerprint = excluded.fingerprint, publication_id = excluded.publication_id
+                   where ops.published_days.fingerprint <> excluded.fingerprint""",
+            [(table, day, fingerprint, publication_id) for day, fingerprint in fingerprints.items()],
+        )
+
+
+def _date_changed_rows(connection: Connection, run: Run, built: list[Contract], changes: dict[str, dict[str, int]]) -> None:
+    """A row that changes could not be known before the delivery that changed it arrived."""
+    attempts = [file_id for plan in run.plan["stage"].values() for file_id, _ in plan["attempts"]]
+    rows = query(connection, "select max(arrived_at) as at from ops.files where file_id = any(%s)", (attempts,))
+    for contract in built:
+        if rows[0]["at"] and changes[contract.table]["U"]:
+            execute(
+                connection,
+                sql.SQL(
+                    "update {} set known_at = greatest(known_at, %s) where op = 'U' and side = 'new'"
+                ).format(_relation(run, contract, "__delta")),
+                (rows[0]["at"],),
+            )
+
+
+def _reconcile(connection: Connection, run: Run, built: list[Contract]) -> None:
+    """Counts and sums of the rewritten units must be the same in the published table as in what passed the gate.
+
+    Raises:
+        PermanentFailure: otherwise; the transaction is rolled back.
+    """
+    for contract in built:
+        summed = [c.name for c in contract.published_columns if c.physical_type.split("(")[0] in SUMMED]
+        totals = sql.SQL(", ").join(
+            [sql.SQL("count(*)"), *(sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(c)) for c in summed)]
+        )
+        statement = sql.SQL(
+            "select (select row({totals})::text from {table} as t"
+            " where exists (select from {scope} as s where s.unit = t.{unit})) as published,"
+            " (select row({totals})::text from {new}) as gated"
+        ).format(
+            totals=totals,
+            table=_table(contract),
+            scope=_relation(run, contract, "__scope"),
+            unit=sql.Identifier(contract.unit_column),
+            new=_relation(run, contract, "__new"),
+        )
+        found = query(connection, statement)[0]
+        if found["published"] != found["gated"]:
+            raise PermanentFailure(
+                f"{contract.table}: {found['gated']} (rows, sums) passed the gate, but {found['published']} would be "
+                "published; nothing is published"
+            )

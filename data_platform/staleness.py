@@ -1,0 +1,183 @@
+"""What is stale and why. Staleness is derived from inputs and publications, never marked, so nothing can lose it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from data_platform import models
+from data_platform.contracts.load import get_contracts
+from data_platform.contracts.model import Contract
+from data_platform.intervals import ONE_DAY
+from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
+from data_platform.runs import Run
+from data_platform.warehouse.connection import Connection, query
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Something that the next run has to do.
+
+    ``what`` is a path of a delivery, a day, or empty where the whole table is meant.
+    """
+
+    table: str
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What to stage of a dataset: its days, the attempts in the lake that count, and what the days were made from."""
+
+    days: tuple[date, ...]
+    attempts: tuple[tuple[int, int], ...]
+    fingerprints: dict[date, str]
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """How much of a model is rebuilt beyond what changed upstream.
+
+    ``whole`` rebuilds everything; days from ``due_from`` to ``due_to`` (both included) are due because time went on.
+    """
+
+    whole: bool
+    due_from: date | None = None
+    due_to: date | None = None
+
+
+def source_contracts(datasets: Iterable[str] = ()) -> list[Contract]:
+    """Contracts of the sources: the named ones, or all."""
+    wanted = list(datasets)
+    contracts = get_contracts()
+    return [contracts[d] for d in wanted] if wanted else contracts.of_layer("sources")
+
+
+def model_contracts() -> list[Contract]:
+    """Contracts of what dbt builds."""
+    contracts = get_contracts()
+    return contracts.of_layer("marts") + contracts.of_layer("features")
+
+
+def stale_days(connection: Connection, contract: Contract) -> dict[date, str]:
+    """Day to reason, for the days whose live deliveries differ from what was published."""
+    live = fingerprints(connection, contract)
+    rows = query(connection, "select day, fingerprint from ops.published_days where table_name = %s", (contract.table,))
+    published = {r["day"]: r["fingerprint"] for r in rows}
+    version = input_version(contract)
+    reasons: dict[date, str] = {}
+    for day in sorted(live.keys() | published.keys()):
+        if live.get(day) == published.get(day):
+            continue
+        if day not in published:
+            reasons[day] = "delivery new"
+        elif day not in live:
+            reasons[day] = "delivery withdrawn"
+        elif not published[day].startswith(f"{version}:"):
+            reasons[day] = "contract changed"
+        else:
+            reasons[day] = "delivery changed"
+    return reasons
+
+
+def through_days(connection: Connection) -> dict[str, date]:
+    """Table to the last day that its last publication spoke of."""
+    rows = query(connection, "select table_name, through_day from ops.published_tables")
+    return {r["table_name"]: r["through_day"] for r in rows}
+
+
+def published_through(connection: Connection) -> date | None:
+    """The last day that anything published speaks of, or None before the first publication."""
+    return max(through_days(connection).values(), default=None)
+
+
+def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
+    """Days to stage, for every source dataset: what is stale, and what was asked for.
+
+    Days after the run's last day wait for their night.
+    """
+    plans: dict[str, StagePlan] = {}
+    chosen = {c.dataset for c in source_contracts(run.datasets)}
+    for contract in source_contracts():
+        live = fingerprints(connection, contract)
+        days: set[date] = set()
+        if contract.dataset in chosen:
+            days = {d for d in stale_days(connection, contract) if d <= run.through_day}
+            if run.asked:
+                days |= {d for d in live if d in run.asked}
+        ordered = tuple(sorted(days))
+        plans[contract.dataset] = StagePlan(
+            days=ordered,
+            attempts=tuple(live_attempts(connection, contract.dataset, ordered)),
+            fingerprints={d: live[d] for d in ordered if d in live},
+        )
+    return plans
+
+
+def missing_days(connection: Connection, run: Run) -> dict[str, list[date]]:
+    """Asked days without a live row, for datasets whose contract calls that an error."""
+    missing: dict[str, list[date]] = {}
+    if run.asked is None:
+        return missing
+    for contract in source_contracts(run.datasets):
+        if contract.missing_day == "error":
+            live = fingerprints(connection, contract)
+            if days := [d for d in run.asked if d not in live]:
+                missing[contract.dataset] = days
+    return missing
+
+
+def plan_build(connection: Connection, run: Run) -> dict[str, BuildPlan]:
+    """For every table that dbt builds: all of it, or the days that are due."""
+    rows = query(connection, "select table_name, code_hash, through_day from ops.published_tables")
+    published = {r["table_name"]: r for r in rows}
+    plans: dict[str, BuildPlan] = {}
+    for contract in model_contracts():
+        last = published.get(contract.table)
+        if last is None or last["code_hash"] != models.code_hash(contract):
+            plans[contract.table] = BuildPlan(whole=True)
+        elif last["through_day"] < run.through_day:
+            plans[contract.table] = BuildPlan(False, last["through_day"] + ONE_DAY, run.through_day)
+        else:
+            plans[contract.table] = BuildPlan(whole=False)
+    return plans
+
+
+def find_stale(connection: Connection, through_day: date, datasets: Iterable[str] = ()) -> list[Stale]:
+    """Everything that a run up to ``through_day`` has to do; empty when published state is what its inputs say."""
+    found: list[Stale] = []
+    for contract in source_contracts(datasets):
+        version = input_version(contract)
+        failed = query(
+            connection,
+            "select path, failure from ops.files where dataset = %s and state = 'failed' and input_version = %s",
+            (contract.dataset, version),
+        )
+        found += [Stale(contract.table, d.path, "delivery not read yet") for d in to_ingest(connection, contract)]
+        found += [Stale(contract.table, f["path"], f"held back: {f['failure']}") for f in failed]
+        found += [
+            Stale(contract.table, str(day), reason)
+            for day, reason in stale_days(connection, contract).items()
+            if day <= through_day
+        ]
+    rows = query(connection, "select table_name, code_hash, through_day from ops.published_tables")
+    published = {r["table_name"]: r for r in rows}
+    for contract in model_contracts():
+        last = published.get(contract.table)
+        if last is None:
+            found.append(Stale(contract.table, "", "never published"))
+        elif last["code_hash"] != models.code_hash(contract):
+            found.append(Stale(contract.table, "", "code or contract changed"))
+        elif last["through_day"] < through_day:
+            found += [
+                Stale(contract.table, str(last["through_day"] + timedelta(days=n)), "due")
+                for n in range(1, (through_day - last["through_day"]).days + 1)
+            ]
+    return found
+
+
+def is_work(stale: Stale) -> bool:
+    """Whether a run can do something about it; a delivery that is held back waits for somebody to mend it."""
+    return not stale.reason.startswith("held back")
