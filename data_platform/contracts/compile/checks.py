@@ -1,7 +1,7 @@
-"""Contract → checks of the published table, as data that no engine owns; `gx` and `dbt` give them their forms.
+"""Contract → checks of the published table, as data that no engine owns.
 
-What only the delivered string can tell (``type``), or what the personal-data policy takes away before the table
-exists, is not here: Spark's row rules cover it.
+``gx`` and ``dbt`` give them their forms. What only the delivered string can tell (``type``), or what the
+personal-data policy takes away before the table exists, is not here: Spark's row rules cover it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Contract → a Great Expectations suite, as the plain dicts that GX builds expectations from.
 
-Map expectations (not null, between, …) are cheap: GX gathers their counts in one statement. Uniqueness and rules
-with a condition are ``unexpected_rows_expectation``: GX's own compound uniqueness joins the relation to itself, and
-none of its expectations bounds the rows of a condition.
+Map expectations (not null, between, …) are cheap: GX gathers their counts in one statement. Uniqueness and
+rules with a condition are ``unexpected_rows_expectation``: GX's own compound uniqueness joins the relation to
+itself, and none of its expectations bounds the rows of a condition.
 """
 
 from __future__ import annotations

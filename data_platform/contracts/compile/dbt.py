@@ -1,0 +1,171 @@
+"""Contract → dbt's property files: sources, models, descriptions, tests with severities.
+
+Besides dbt's own tests (`not_null`, `unique`, `accepted_values`) two generic ones of the project are used:
+
+- ``expression_holds(expression, max_percent, min_rows, max_rows)``: a boolean that is never NULL holds for every row;
+  with a limit, for all but that many rows or percent of them;
+- ``row_count_between(minimum, maximum, per)``: of the relation, or of each value of the column ``per``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from data_platform.contracts.compile.checks import Check, between, checks, describe, plain, sql_literal
+from data_platform.contracts.compile.ddl import KNOWN_AT, ROW_ID
+from data_platform.contracts.model import Contract
+
+FOLDER = "dbt_project/models/generated"
+RAW_SCHEMA = "{{ env_var('DP_RAW_SCHEMA', 'raw') }}"
+SEVERITIES = {"error": "error", "warning": "warn"}
+
+Properties = dict[str, Any]
+
+
+def property_files(contracts: Iterable[Contract]) -> dict[str, str]:
+    """All property files, path below the project's root → YAML without its heading."""
+    files: dict[str, Properties] = {}
+    ordered = sorted(contracts, key=lambda contract: contract.dataset)
+    for source in sorted({contract.source for contract in ordered if contract.source}):
+        tables = [contract for contract in ordered if contract.source == source]
+        files[f"sources_{source}.yml"] = {"version": 2, "sources": [_source(source, tables)]}
+    for contract in ordered:
+        model = _staging(contract) if contract.source else _model(contract)
+        files[f"{model['name']}.yml"] = {"version": 2, "models": [model]}
+    return {f"{FOLDER}/{name}": _yaml(files[name]) for name in sorted(files)}
+
+
+def staging_name(contract: Contract) -> str:
+    """The staging model of a source's dataset."""
+    return f"stg_{contract.source}__{contract.dataset}"
+
+
+def _source(name: str, contracts: list[Contract]) -> Properties:
+    return {
+        "name": name,
+        "description": f"Published rows of {', '.join(c.dataset for c in contracts)}, after their gate.",
+        "schema": RAW_SCHEMA,
+        "tables": [_described(c, c.dataset, checks(c)) | {"config": {"meta": _meta(c)}} for c in contracts],
+    }
+
+
+def _model(contract: Contract) -> Properties:
+    config = {"materialized": contract.kind, "meta": _meta(contract)}
+    return _described(contract, contract.dataset, checks(contract)) | {"config": config}
+
+
+def _staging(contract: Contract) -> Properties:
+    key = [check for check in checks(contract) if check.kind == "unique" and check.severity == "error"]
+    return _described(contract, staging_name(contract), key)
+
+
+def _meta(contract: Contract) -> Properties:
+    return {
+        "schema": contract.schema_name,
+        "day_column": contract.day_column,
+        "unit_column": contract.unit_column,
+        "key": list(contract.key),
+        "contract_version": contract.version,
+        "owner": contract.owner,
+    }
+
+
+def _described(contract: Contract, name: str, tests: Iterable[Check]) -> Properties:
+    """Description, tests over rows, and columns with theirs."""
+    tests = list(tests)
+    columns = [("row_id", "uuid", ROW_ID)] if contract.source else []
+    columns += [(c.name, c.physical_type, c.description) for c in contract.published_columns]
+    columns += [("known_at", "timestamptz", KNOWN_AT)]
+    of_rows = [test for test in tests if test.column is None]
+    return {
+        "name": name,
+        "description": f"{contract.purpose} Grain: {contract.grain}. Owner: {contract.owner}.",
+        **_tests(of_rows, name, contract),
+        "columns": [
+            {
+                "name": column,
+                "data_type": kind,
+                "description": description,
+                **_tests([test for test in tests if test.column == column], name, contract),
+            }
+            for column, kind, description in columns
+        ],
+    }
+
+
+def _tests(found: list[Check], relation: str, contract: Contract) -> Properties:
+    return {"data_tests": [_test(check, relation, contract) for check in found]} if found else {}
+
+
+def _test(check: Check, relation: str, contract: Contract) -> Properties:
+    kind, arguments = _as_dbt(check, contract)
+    return {
+        kind: {
+            "name": f"{relation}__{check.rule_id.replace('.', '__')}",
+            "description": f"{describe(check)}: {check.reason}",
+            **({"arguments": arguments} if arguments else {}),
+            "config": {"severity": SEVERITIES[check.severity]},
+        }
+    }
+
+
+def _as_dbt(check: Check, contract: Contract) -> tuple[str, Properties]:
+    match check.kind:
+        case "not_null" if not check.highest:
+            return "not_null", {}
+        case "unique":
+            # A row of several columns is a value too: dbt's own test does for compound keys.
+            return "unique", {} if check.column else {"column_name": f"({', '.join(check.columns)})"}
+        case "allowed":
+            return "accepted_values", {"values": list(check.values)}
+        case "row_count":
+            return "row_count_between", _given(
+                minimum=_whole(check.lowest),
+                maximum=_whole(check.highest),
+                per=contract.day_column if check.per_day else None,
+            )
+        case _:
+            return "expression_holds", {"expression": _expression(check), **_limits(check)}
+
+
+def _expression(check: Check) -> str:
+    """SQL boolean, never NULL: an absent value breaks no rule but `not_null`."""
+    match check.kind:
+        case "not_null":
+            return f"{check.column} is not null"
+        case "pattern":
+            return f"({check.column} ~ {sql_literal(check.pattern)}) is not false"
+        case "between":
+            return f"({between(str(check.column), check.lowest, check.highest)}) is not false"
+        case "length":
+            return f"({between(f'char_length({check.column})', check.lowest, check.highest)}) is not false"
+        case _:
+            return f"({check.condition}) is not true"
+
+
+def _limits(check: Check) -> Properties:
+    if check.kind not in {"broken_rows", "not_null"} or check.highest == 0:
+        return {}
+    if check.percent:
+        return _given(max_percent=check.highest)
+    return _given(min_rows=_whole(check.lowest), max_rows=_whole(check.highest))
+
+
+def _given(**arguments: Any) -> Properties:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(plain(number))
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # equal parts are written out, not shared as &id001
+        return True
+
+
+def _yaml(document: Properties) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
