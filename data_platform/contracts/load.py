@@ -106,18 +106,25 @@ class _Document(Strict):
     def _lift_custom_properties(cls, value: Any) -> Any:
         if isinstance(value, dict) and "customProperties" in value:
             allowed = {f.alias or n for n, f in _Ours.model_fields.items()}
-            value = {**value, "customProperties": custom_properties(value["customProperties"], allowed=allowed)}
+            value = {
+                **value,
+                "customProperties": custom_properties(value["customProperties"], allowed=allowed),
+            }
         return value
 
     def to_contract(self, path: Path) -> Contract:
         table, ours, server = self.tables[0], self.ours, self.servers[0]
         kind = ours.kind or ours.materialization
         if (path.parts[0] == "sources") != (ours.kind is not None) or kind is None:
-            raise ValueError("contracts/sources declare datasetKind, marts and features declare materialization")
+            raise ValueError(
+                "contracts/sources declare datasetKind, marts and features declare materialization"
+            )
         if (ours.event_day is None) == (ours.extract_day is None):
             raise ValueError("exactly one of eventDay and extractDay tells the day of a row")
         levels = {level.property: level for level in self.service_levels}
-        owner = next((m.username for m in self.team.members if m.role == "owner"), self.team.members[0].username)
+        owner = next(
+            (m.username for m in self.team.members if m.role == "owner"), self.team.members[0].username
+        )
         return Contract(
             path=path,
             id=self.id,
@@ -184,7 +191,10 @@ def load_contract(file: Path, root: Path) -> Contract:
         check_location(contract.location, where=str(shown))
     expected = f"{contract.dataset}{SUFFIX}"
     if file.name != expected:
-        raise InputError(f"{shown}:1:1: the file is named {file.name}, its dataset {contract.dataset}", hint=f"rename it to {expected}")
+        raise InputError(
+            f"{shown}:1:1: the file is named {file.name}, its dataset {contract.dataset}",
+            hint=f"rename it to {expected}",
+        )
     return contract
 
 
@@ -257,7 +267,9 @@ class Contracts:
             InputError: when there is none; the message lists those that exist.
         """
         if dataset not in self._by_dataset:
-            raise InputError(f"no contract describes {dataset!r}", hint=f"there are: {', '.join(sorted(self._by_dataset))}")
+            raise InputError(
+                f"no contract describes {dataset!r}", hint=f"there are: {', '.join(sorted(self._by_dataset))}"
+            )
         return self._by_dataset[dataset]
 
     def of_layer(self, layer: str) -> list[Contract]:

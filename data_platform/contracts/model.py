@@ -113,7 +113,9 @@ class Privacy(Strict):
         return self
 
 
-COUNT_QUERY = re.compile(r"^\s*select\s+count\(\*\)\s+from\s+\{object\}\s+where\s+(?P<condition>.+)$", re.I | re.S)
+COUNT_QUERY = re.compile(
+    r"^\s*select\s+count\(\*\)\s+from\s+\{object\}\s+where\s+(?P<condition>.+)$", re.IGNORECASE | re.DOTALL
+)
 
 
 class Quality(Strict):
@@ -123,7 +125,9 @@ class Quality(Strict):
     type: Literal["library", "sql"] = "library"
     metric: Literal["nullValues", "invalidValues", "duplicateValues", "rowCount"] | None = None
     arguments: dict[str, Any] = {}
-    query: str | None = Field(None, description="select count(*) from {object} where <rows that break the rule>")
+    query: str | None = Field(
+        None, description="select count(*) from {object} where <rows that break the rule>"
+    )
     unit: Literal["rows", "percent"] = "rows"
     must_be: float | None = Field(None, alias="mustBe")
     must_be_greater_or_equal: float | None = Field(None, alias="mustBeGreaterOrEqualTo")
@@ -171,15 +175,21 @@ class TypeOptions(Strict):
     maximum: float | None = None
     min_length: int | None = Field(None, alias="minLength")
     max_length: int | None = Field(None, alias="maxLength")
-    format: str | None = Field(None, description="date or timestamp pattern in Spark's letters, like yyyyMMdd")
+    format: str | None = Field(
+        None, description="date or timestamp pattern in Spark's letters, like yyyyMMdd"
+    )
 
 
 class Column(Strict):
     """A column as it is delivered."""
 
     name: str
-    physical_name: str = Field("", alias="physicalName", description="its name in the delivery; default: name")
-    logical_type: Literal["string", "integer", "number", "boolean", "date", "timestamp"] = Field(alias="logicalType")
+    physical_name: str = Field(
+        "", alias="physicalName", description="its name in the delivery; default: name"
+    )
+    logical_type: Literal["string", "integer", "number", "boolean", "date", "timestamp"] = Field(
+        alias="logicalType"
+    )
     physical_type: str = Field(alias="physicalType")
     primary_key: bool = Field(False, alias="primaryKey")
     required: bool = False
@@ -204,10 +214,14 @@ class Column(Strict):
         if not NAME.match(self.name):
             raise ValueError(f"column name {self.name!r} is not lower_snake_case")
         if not PHYSICAL_TYPE.match(self.physical_type):
-            raise ValueError(f"physicalType {self.physical_type!r} is not one of ours (numeric needs precision and scale)")
+            raise ValueError(
+                f"physicalType {self.physical_type!r} is not one of ours (numeric needs precision and scale)"
+            )
         logical = LOGICAL_OF_PHYSICAL[self.physical_type.split("(")[0]]
         if logical != self.logical_type:
-            raise ValueError(f"physicalType {self.physical_type} is logicalType {logical}, not {self.logical_type}")
+            raise ValueError(
+                f"physicalType {self.physical_type} is logicalType {logical}, not {self.logical_type}"
+            )
         if (self.classification == "personal") != (self.privacy is not None):
             raise ValueError("a column has a `privacy` policy exactly when its classification is personal")
         return self
@@ -237,7 +251,9 @@ class Column(Strict):
             logicalType="string",
             physicalType="text",
             required=self.required,
-            description=f"{self.description} ({self.privacy.policy}d on the way in)".replace("hashd", "hashed"),
+            description=f"{self.description} ({self.privacy.policy}d on the way in)".replace(
+                "hashd", "hashed"
+            ),
         )
 
 

@@ -76,31 +76,40 @@ def grain_columns(contract: Contract) -> tuple[str, ...]:
 def _of_values(column: Column) -> Iterator[Check]:
     options, name = column.options, (column.name,)
 
-    def reason(what: str) -> str:
-        return f"{what} by the contract: {column.description}"
-
     if column.required:
-        yield Check(f"{column.name}.required", "not_null", "error", reason("required"), name)
+        yield Check(f"{column.name}.required", "not_null", "error", "the contract requires a value", name)
     if options.pattern is not None:
-        what = reason(f"like {options.pattern}")
-        yield Check(f"{column.name}.pattern", "pattern", "error", what, name, pattern=options.pattern)
+        reason = "the contract gives the pattern"
+        yield Check(f"{column.name}.pattern", "pattern", "error", reason, name, pattern=options.pattern)
     if options.minimum is not None or options.maximum is not None:
         low, high = options.minimum, options.maximum
         yield Check(
-            f"{column.name}.range", "between", "error", reason("bounded"), name, lowest=low, highest=high
+            f"{column.name}.range",
+            "between",
+            "error",
+            "the contract bounds it",
+            name,
+            lowest=low,
+            highest=high,
         )
     if options.min_length is not None or options.max_length is not None:
         low, high = options.min_length, options.max_length
         yield Check(
-            f"{column.name}.length", "length", "error", reason("bounded"), name, lowest=low, highest=high
+            f"{column.name}.length",
+            "length",
+            "error",
+            "the contract bounds it",
+            name,
+            lowest=low,
+            highest=high,
         )
     if column.unique:
-        yield Check(f"{column.name}.unique", "unique", "error", reason("unique"), name)
+        yield Check(f"{column.name}.unique", "unique", "error", "the contract calls it unique", name)
 
 
 def _of_key(contract: Contract) -> Check:
     columns = grain_columns(contract)
-    return Check("key", "unique", "error", f"the grain: {contract.grain}", columns)
+    return Check("key", "unique", "error", f"the grain is {contract.grain}", columns)
 
 
 def _of_quality(rule: Quality, contract: Contract, column: Column | None) -> Check:

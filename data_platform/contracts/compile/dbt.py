@@ -2,8 +2,8 @@
 
 Besides dbt's own tests (`not_null`, `unique`, `accepted_values`) two generic ones of the project are used:
 
-- ``expression_holds(expression, max_percent, min_rows, max_rows)``: a boolean that is never NULL holds for every row;
-  with a limit, for all but that many rows or percent of them;
+- ``expression_holds(expression, max_percent, min_rows, max_rows)``: a boolean that is never NULL holds for
+  every row; with a limit, for all but that many rows, or percent of them;
 - ``row_count_between(minimum, maximum, per)``: of the relation, or of each value of the column ``per``.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from data_platform.contracts.compile.checks import Check, between, checks, describe, plain, sql_literal
+from data_platform.contracts.compile.checks import Check, between, checks, describe, sql_literal
 from data_platform.contracts.compile.ddl import KNOWN_AT, ROW_ID
 from data_platform.contracts.model import Contract
 
@@ -123,8 +123,8 @@ def _as_dbt(check: Check, contract: Contract) -> tuple[str, Properties]:
             return "accepted_values", {"values": list(check.values)}
         case "row_count":
             return "row_count_between", _given(
-                minimum=_whole(check.lowest),
-                maximum=_whole(check.highest),
+                minimum=_short(check.lowest),
+                maximum=_short(check.highest),
                 per=contract.day_column if check.per_day else None,
             )
         case _:
@@ -150,20 +150,22 @@ def _limits(check: Check) -> Properties:
     if check.kind not in {"broken_rows", "not_null"} or check.highest == 0:
         return {}
     if check.percent:
-        return _given(max_percent=check.highest)
-    return _given(min_rows=_whole(check.lowest), max_rows=_whole(check.highest))
+        return _given(max_percent=_short(check.highest))
+    return _given(min_rows=_short(check.lowest), max_rows=_short(check.highest))
 
 
 def _given(**arguments: Any) -> Properties:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(plain(number))
+def _short(number: float | None) -> int | float | None:
+    return int(number) if number is not None and number.is_integer() else number
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # equal parts are written out, not shared as &id001
+    """Writes equal parts out each time, where YAML would refer to the first as ``&id001``."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
         return True
 
 

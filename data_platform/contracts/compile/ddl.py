@@ -19,7 +19,7 @@ def quote(name: str) -> str:
 
 
 def create_table(contract: Contract) -> str:
-    """Statements that make the published table, its indexes and comments; running them again changes nothing."""
+    """Statements that make the published table, its indexes and comments; run again, they change nothing."""
     columns = ",\n".join(f"    {quote(name)} {kind}" for name, kind, _ in _columns(contract))
     key = ", ".join(map(quote, contract.key))
     create = f"create table if not exists {quote(contract.table)} (\n{columns},\n    primary key ({key})\n)"
@@ -27,7 +27,7 @@ def create_table(contract: Contract) -> str:
 
 
 def alter_table(old_columns: Sequence[Column], contract: Contract) -> str:
-    """Statements that bring a table with ``old_columns`` (published ones) to the contract, without touching rows.
+    """Statements that bring a table with ``old_columns`` (published ones) to the contract.
 
     Raises:
         InputError: for a change that rows or readers would not survive.

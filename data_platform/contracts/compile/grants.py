@@ -18,8 +18,8 @@ ROLES = ("analyst", "developer", "serving", "training", "steward")
 def grants(contract: Contract) -> str:
     """Statements that give each role exactly what the contract lets it read, whatever it could read before.
 
-    Revoking from a table takes back its columns too; run both statements in one transaction, so that no reader
-    finds the table shut.
+    Revoking from a table takes back its columns too. Run all in one transaction, so that no reader finds the
+    table shut.
     """
     table, schema = quote(contract.table), contract.schema_name
     plain = _plain_columns(contract)
