@@ -49,8 +49,9 @@ def ensure_tables(connection: Connection, contracts: Iterable[Contract]) -> None
         exists = query(connection, "select to_regclass(%s) is not null as there", (contract.table,))[0]["there"]
         if before is not None and exists and contract_hash(before) == contract_hash(contract):
             continue
-        execute(connection, create_table(contract))
-        if before is not None:
+        if before is None or not exists:
+            execute(connection, create_table(contract))
+        else:
             for statement in alter_table(before.published_columns, contract):
                 execute(connection, statement)
         if contract.layer == "features":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from data_platform.contracts.compile.checks import sql_literal
 from data_platform.contracts.model import Column, Contract
@@ -23,10 +23,10 @@ def create_table(contract: Contract) -> str:
     columns = ",\n".join(f"    {quote(name)} {kind}" for name, kind, _ in _columns(contract))
     key = ", ".join(map(quote, contract.key))
     create = f"create table if not exists {quote(contract.table)} (\n{columns},\n    primary key ({key})\n)"
-    return _script([create, *_indexes(contract), *_comments(contract)])
+    return "".join(f"{statement};\n" for statement in (create, *_indexes(contract), *_comments(contract)))
 
 
-def alter_table(old_columns: Sequence[Column], contract: Contract) -> str:
+def alter_table(old_columns: Iterable[Column], contract: Contract) -> tuple[str, ...]:
     """Statements that bring a table with ``old_columns`` (published ones) to the contract.
 
     Raises:
@@ -41,7 +41,7 @@ def alter_table(old_columns: Sequence[Column], contract: Contract) -> str:
         )
     actions = [action for name, column in new.items() for action in _actions(old.get(name), column)]
     changes = [f"alter table {quote(contract.table)}\n    " + ",\n    ".join(actions)] if actions else []
-    return _script([*changes, *_indexes(contract), *_comments(contract)])
+    return (*changes, *_indexes(contract), *_comments(contract))
 
 
 def _obstacles(old: Mapping[str, Column], new: Mapping[str, Column]) -> Iterator[str]:
@@ -88,7 +88,3 @@ def _comments(contract: Contract) -> Iterator[str]:
     yield f"comment on table {quote(contract.table)} is {sql_literal(table)}"
     for name, _, description in _columns(contract):
         yield f"comment on column {quote(contract.table)}.{quote(name)} is {sql_literal(description)}"
-
-
-def _script(statements: Iterable[str]) -> str:
-    return "".join(f"{statement};\n" for statement in statements)
