@@ -36,7 +36,7 @@ class Interval:
         Raises:
             InputError: when one is not a whole day, or they are reversed.
         """
-        return cls(_parse_day("start", start), _parse_day("end", end))
+        return cls(parse_day("start", start), parse_day("end", end))
 
     @classmethod
     def of_day(cls, day: date) -> Interval:
@@ -59,7 +59,12 @@ class Interval:
         return f"[{self.start}, {self.end})"
 
 
-def _parse_day(name: str, text: str) -> date:
+def parse_day(name: str, text: str) -> date:
+    """Reads one ISO day.
+
+    Raises:
+        InputError: when it is not a whole day; the message uses ``name``.
+    """
     try:
         return date.fromisoformat(text)
     except ValueError:

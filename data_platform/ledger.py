@@ -136,7 +136,10 @@ def _delivered_paths(contract: Contract) -> Iterator[tuple[str, date | None]]:
         if match is None or not file.is_file():
             continue
         if not file.resolve().is_relative_to(root.resolve()):
-            raise InputError(f"{path} leads outside landing, to {file.resolve()}", hint="copy the file instead of linking it")
+            raise InputError(
+                f"{path} leads outside landing, to {file.resolve()}",
+                hint="copy the file instead of linking it",
+            )
         yield path, _extract_day(path, match["extract_day"]) if contract.day_from_path else None
 
 
@@ -145,7 +148,8 @@ def _extract_day(path: str, text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise InputError(
-            f"{path}: {text!r} is not the day of an extract", hint="name extracts YYYY-MM-DD, or move the file away"
+            f"{path}: {text!r} is not the day of an extract",
+            hint="name extracts YYYY-MM-DD, or move the file away",
         ) from None
 
 

@@ -120,5 +120,3 @@ def held_back(connection: Connection, run: Run) -> list[str]:
         ([c.dataset for c in staleness.source_contracts(run.datasets)],),
     )
     return [f"{r['path']}: {r['failure']}" for r in rows]
-
-

@@ -98,7 +98,9 @@ def _built_contracts(connection: Connection, run: Run) -> list[Contract]:
         (f'"{run.schema}"',),
     )
     there = {r["relname"].removesuffix("__delta") for r in rows}
-    built = [c for layer in ("sources", "marts", "features") for c in get_contracts().of_layer(layer) if c.dataset in there]
+    built = [
+        c for layer in ("sources", "marts", "features") for c in get_contracts().of_layer(layer) if c.dataset in there
+    ]
     if not built:
         raise PermanentFailure(f"run {run.run_id} has built nothing to publish", hint="run its earlier steps first")
     return built
@@ -133,7 +135,9 @@ def _table(contract: Contract, suffix: str = "") -> sql.Composed:
 
 
 def _count_changes(connection: Connection, run: Run, contract: Contract) -> dict[str, int]:
-    statement = sql.SQL("select op, count(*) as n from {} where side = case op when 'D' then 'old' else 'new' end group by op")
+    statement = sql.SQL(
+        "select op, count(*) as n from {} where side = case op when 'D' then 'old' else 'new' end group by op"
+    )
     counts = {r["op"]: int(r["n"]) for r in query(connection, statement.format(_relation(run, contract, "__delta")))}
     return {op: counts.get(op, 0) for op in "IUD"}
 
@@ -326,7 +330,9 @@ def _record_days(connection: Connection, table: str, publication_id: int, plan: 
     fingerprints = plan["fingerprints"]
     gone = [day for day in plan["days"] if day not in fingerprints]
     execute(
-        connection, "delete from ops.published_days where table_name = %s and day = any(%s::date[])", (table, gone)
+        connection,
+        "delete from ops.published_days where table_name = %s and day = any(%s::date[])",
+        (table, gone),
     )
     with connection.cursor() as cursor:
         execute_values(
@@ -339,7 +345,9 @@ def _record_days(connection: Connection, table: str, publication_id: int, plan: 
         )
 
 
-def _date_changed_rows(connection: Connection, run: Run, built: list[Contract], changes: dict[str, dict[str, int]]) -> None:
+def _date_changed_rows(
+    connection: Connection, run: Run, built: list[Contract], changes: dict[str, dict[str, int]]
+) -> None:
     """A row that changes could not be known before the delivery that changed it arrived."""
     attempts = [file_id for plan in run.plan["stage"].values() for file_id, _ in plan["attempts"]]
     rows = query(connection, "select max(arrived_at) as at from ops.files where file_id = any(%s)", (attempts,))
@@ -347,9 +355,9 @@ def _date_changed_rows(connection: Connection, run: Run, built: list[Contract], 
         if rows[0]["at"] and changes[contract.table]["U"]:
             execute(
                 connection,
-                sql.SQL(
-                    "update {} set known_at = greatest(known_at, %s) where op = 'U' and side = 'new'"
-                ).format(_relation(run, contract, "__delta")),
+                sql.SQL("update {} set known_at = greatest(known_at, %s) where op = 'U' and side = 'new'").format(
+                    _relation(run, contract, "__delta")
+                ),
                 (rows[0]["at"],),
             )
 
@@ -363,7 +371,10 @@ def _reconcile(connection: Connection, run: Run, built: list[Contract]) -> None:
     for contract in built:
         summed = [c.name for c in contract.published_columns if c.physical_type.split("(")[0] in SUMMED]
         totals = sql.SQL(", ").join(
-            [sql.SQL("count(*)"), *(sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(c)) for c in summed)]
+            [
+                sql.SQL("count(*)"),
+                *(sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(c)) for c in summed),
+            ]
         )
         statement = sql.SQL(
             "select (select row({totals})::text from {table} as t"

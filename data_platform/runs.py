@@ -18,7 +18,17 @@ from data_platform.intervals import Interval
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 
 Verdict = Literal["passed", "warned", "failed"]
-STEPS = ("discover", "ingest", "gate:ingest", "stage", "gate:stage", "build", "gate:build", "publish", "export")
+STEPS = (
+    "discover",
+    "ingest",
+    "gate:ingest",
+    "stage",
+    "gate:stage",
+    "build",
+    "gate:build",
+    "publish",
+    "export",
+)
 KEEP_FAILED_SCHEMAS = 3
 
 
@@ -196,7 +206,11 @@ def recorded_step(run: Run, step: str) -> Iterator[StepLog]:
 
 def _finish(log: StepLog, state: str, seconds: float, message: str) -> None:
     with transaction() as connection:
-        execute(connection, "delete from ops.run_steps where run_id = %s and step = %s", (log.run.run_id, log.step))
+        execute(
+            connection,
+            "delete from ops.run_steps where run_id = %s and step = %s",
+            (log.run.run_id, log.step),
+        )
         _write_line(connection, log, {"subject": "", "message": message}, state, seconds)
         for line in log.lines:
             _write_line(connection, log, line, state, line["seconds"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from data_platform import models
@@ -12,7 +12,7 @@ from data_platform.contracts.model import Contract
 from data_platform.intervals import ONE_DAY
 from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
 from data_platform.runs import Run
-from data_platform.warehouse.connection import Connection, query
+from data_platform.warehouse.connection import Connection, execute, query
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,27 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
     return plans
 
 
+def delivered_through(connection: Connection, through_day: date) -> date:
+    """The last day, not after ``through_day``, that every dataset which must come daily has brought.
+
+    Without any such dataset, or before the first delivery, that is ``through_day`` itself.
+    """
+    for contract in source_contracts():
+        if contract.missing_day == "error":
+            through_day = max((d for d in fingerprints(connection, contract) if d <= through_day), default=through_day)
+    return through_day
+
+
+def settle_through_day(connection: Connection, run: Run) -> Run:
+    """Once deliveries are read: a run that was asked for no days speaks of no day that has not come yet."""
+    if run.asked:
+        return run
+    delivered = delivered_through(connection, run.through_day)
+    through_day = max(delivered, published_through(connection) or delivered)
+    execute(connection, "update ops.runs set through_day = %s where run_id = %s", (through_day, run.run_id))
+    return replace(run, through_day=through_day)
+
+
 def missing_days(connection: Connection, run: Run) -> dict[str, list[date]]:
     """Asked days without a live row, for datasets whose contract calls that an error."""
     missing: dict[str, list[date]] = {}
@@ -162,6 +183,8 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
             for day, reason in stale_days(connection, contract).items()
             if day <= through_day
         ]
+    delivered = delivered_through(connection, through_day)
+    waits = f"held back: deliveries are there through {delivered} only"
     rows = query(connection, "select table_name, code_hash, through_day from ops.published_tables")
     published = {r["table_name"]: r for r in rows}
     for contract in model_contracts():
@@ -171,10 +194,10 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
         elif last["code_hash"] != models.code_hash(contract):
             found.append(Stale(contract.table, "", "code or contract changed"))
         elif last["through_day"] < through_day:
-            found += [
-                Stale(contract.table, str(last["through_day"] + timedelta(days=n)), "due")
-                for n in range(1, (through_day - last["through_day"]).days + 1)
+            due = [
+                last["through_day"] + timedelta(days=n) for n in range(1, (through_day - last["through_day"]).days + 1)
             ]
+            found += [Stale(contract.table, str(day), "due" if day <= delivered else waits) for day in due]
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step
 from data_platform.failures import InputError, PermanentFailure
+from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step
+from data_platform.staleness import settle_through_day
 from data_platform.warehouse.connection import transaction
 
 Step = Callable[[Run, StepLog], None]
@@ -47,6 +48,8 @@ def perform(run_id: str, name: str) -> StepLog:
         raise InputError(f"there is no step {name!r}", hint=f"steps are: {', '.join(STEPS[1:])}")
     with transaction() as connection:
         run = get_run(connection, run_id)
+        if name == "stage" and run.state == "open":
+            run = settle_through_day(connection, run)
     if run.state in {"failed", "unchanged"}:
         raise InputError(f"run {run_id} is {run.state}", hint="start a new one with `dp run`")
     step = find_step(name)

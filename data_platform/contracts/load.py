@@ -116,15 +116,11 @@ class _Document(Strict):
         table, ours, server = self.tables[0], self.ours, self.servers[0]
         kind = ours.kind or ours.materialization
         if (path.parts[0] == "sources") != (ours.kind is not None) or kind is None:
-            raise ValueError(
-                "contracts/sources declare datasetKind, marts and features declare materialization"
-            )
+            raise ValueError("contracts/sources declare datasetKind, marts and features declare materialization")
         if (ours.event_day is None) == (ours.extract_day is None):
             raise ValueError("exactly one of eventDay and extractDay tells the day of a row")
         levels = {level.property: level for level in self.service_levels}
-        owner = next(
-            (m.username for m in self.team.members if m.role == "owner"), self.team.members[0].username
-        )
+        owner = next((m.username for m in self.team.members if m.role == "owner"), self.team.members[0].username)
         return Contract(
             path=path,
             id=self.id,

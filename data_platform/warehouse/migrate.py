@@ -49,8 +49,11 @@ def migrate(folder: Path = MIGRATIONS) -> list[str]:
     connection = open_connection(application="dp migrate")
     try:
         with connection:
-            execute(connection, "create table if not exists public.migrations (number int primary key, name text not null,"
-                                " sha256 text not null, applied_at timestamptz not null default clock_timestamp())")
+            execute(
+                connection,
+                "create table if not exists public.migrations (number int primary key, name text not null,"
+                " sha256 text not null, applied_at timestamptz not null default clock_timestamp())",
+            )
         for migration in read_migrations(folder):
             with connection:
                 execute(connection, "select pg_advisory_xact_lock(%s)", (LOCK,))

@@ -1,0 +1,66 @@
+"""Commands about what is published, and what was kept out of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from data_platform.cli.output import JsonOption, show
+from data_platform.cli.runs import RunOption, take_step
+from data_platform.contracts.load import get_contracts
+from data_platform.warehouse.connection import query, transaction
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to ``dp``."""
+    app.command("publish")(publish)
+    app.command("publications")(publications)
+    quarantine = typer.Typer(help="Rows that broke a rule of their contract.", no_args_is_help=True)
+    quarantine.command("list")(quarantine_list)
+    app.add_typer(quarantine, name="quarantine")
+
+
+def publish(run: RunOption, as_json: JsonOption = False) -> None:
+    """Make what a run built, and what passed its gates, visible in one transaction."""
+    take_step(run, "publish", as_json=as_json)
+
+
+def publications(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List publications, the newest first, with what they wrote."""
+    with transaction() as connection:
+        rows = query(
+            connection,
+            """select publication_id, run_id, through_day, date_trunc('second', published_at) as published_at,
+                      sum(inserted) as inserted, sum(updated) as updated, sum(deleted) as deleted,
+                      string_agg(table_name, ', ' order by table_name)
+                          filter (where inserted + updated + deleted > 0) as tables
+               from ops.publications join ops.publication_tables using (publication_id)
+               group by publication_id order by publication_id desc limit %s""",
+            (limit,),
+        )
+    show("publications", rows, as_json=as_json)
+
+
+def quarantine_list(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="One dataset; default: all.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="A line for each row instead of a count a rule.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count quarantined rows of live deliveries by rule, or list them; raw text is not shown."""
+    if dataset:
+        get_contracts()[dataset]
+    grain = "path, line" if rows else "count(*) as rows, count(distinct path) as files"
+    with transaction("steward") as connection:
+        found = query(
+            connection,
+            f"""select q.dataset, rule, column_name, {grain}
+                from quarantine.rows as q join ops.files using (file_id)
+                where state = 'live' and q.dataset = coalesce(%s, q.dataset)
+                {"order by q.dataset, path, line" if rows else "group by 1, 2, 3 order by 1, 2, 3"}""",  # noqa: S608
+            (dataset,),
+        )
+    show("quarantine", found, as_json=as_json)

@@ -1,0 +1,195 @@
+"""Commands that open runs, take their steps, and tell what they did."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from data_platform import orchestrate, staleness
+from data_platform.cli.output import JsonOption, console, print_json, print_table, show
+from data_platform.clock import due_day, to_business
+from data_platform.failures import InputError, PermanentFailure
+from data_platform.intervals import Interval, parse_day
+from data_platform.runs import StepLog, get_run, step_rows
+from data_platform.steps import perform
+from data_platform.warehouse.connection import query, transaction
+
+DatasetsOption = Annotated[
+    list[str], typer.Option("--dataset", "-d", help="Source dataset; may be repeated. Default: all.")
+]
+RunOption = Annotated[str, typer.Option("--run", help="Id of the run, as `dp discover` printed it.")]
+StartArgument = Annotated[str | None, typer.Argument(help="First day, YYYY-MM-DD.", show_default=False)]
+EndArgument = Annotated[str | None, typer.Argument(help="Day after the last, YYYY-MM-DD.", show_default=False)]
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the run's record.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and leave nothing behind.")]
+STEP_COLUMNS = (
+    "step",
+    "subject",
+    "rows_read",
+    "rows_live",
+    "rows_quarantined",
+    "rows_changed",
+    "verdict",
+    "seconds",
+    "message",
+)
+
+
+def asked_interval(start: str | None, end: str | None) -> Interval | None:
+    """The interval of two optional arguments.
+
+    Raises:
+        InputError: when only one is given, or they are no whole days in order.
+    """
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise InputError("an interval has a start and an end", hint="say both, like 1998-06-30 1998-07-01")
+    return Interval.parse(start, end)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to ``dp``."""
+    app.command("run")(run)
+    app.command("discover")(discover)
+    app.command("report")(report)
+    app.command("stale")(stale)
+    app.command("runs")(runs)
+
+
+def run(
+    start: StartArgument = None,
+    end: EndArgument = None,
+    dataset: DatasetsOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take all steps without Airflow: for the days from START up to END, or for whatever is stale."""
+    asked = asked_interval(start, end)
+    if dry_run:
+        _show_opened(orchestrate.open_work(asked, datasets=dataset, dry_run=True), as_json=as_json)
+        return
+    with console.status("") as status:
+        opened = orchestrate.run_all(
+            asked, datasets=dataset, reason=reason, on_step=lambda step: status.update(f"[bold]{step}[/] …")
+        )
+    if opened.run is None:
+        _show_opened(opened, as_json=as_json)
+    else:
+        report(opened.run.run_id, as_json=as_json)
+
+
+def discover(
+    start: StartArgument = None,
+    end: EndArgument = None,
+    dataset: DatasetsOption = [],  # noqa: B006 - see run
+    night: Annotated[
+        str | None, typer.Option(help="Calendar day of a nightly run; the business clock says which day that is.")
+    ] = None,
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Register new deliveries, derive what is stale, and open a run; the steps that follow take its id."""
+    asked = asked_interval(start, end)
+    if night is not None:
+        if asked:
+            raise InputError("--night names the day itself", hint="leave START and END out")
+        asked = Interval.of_day(to_business(parse_day("night", night)))
+    kind = "night" if night else "backfill" if asked else "run"
+    opened = orchestrate.open_work(asked, datasets=dataset, kind=kind, reason=reason, dry_run=dry_run)
+    _show_opened(opened, as_json=as_json)
+
+
+def _show_opened(opened: orchestrate.Opened, *, as_json: bool) -> None:
+    waiting = [s for s in opened.stale if not staleness.is_work(s)]
+    if as_json:
+        print_json(
+            {
+                "run_id": opened.run.run_id if opened.run else None,
+                "asked": str(opened.run.asked) if opened.run and opened.run.asked else None,
+                "found": len(opened.found),
+                "stale": len(opened.stale),
+                "held_back": [f"{s.table} {s.what}: {s.reason}" for s in waiting],
+            }
+        )
+        return
+    print_table("deliveries found", opened.found[:20])
+    if len(opened.found) > 20:
+        console.print(f"… and {len(opened.found) - 20} more")
+    print_table("stale", _grouped(opened.stale))
+    if opened.run:
+        console.print(f"run {opened.run.run_id} is open; it speaks of days up to {opened.run.through_day}")
+    else:
+        console.print(
+            "nothing to do" if not any(map(staleness.is_work, opened.stale)) else "dry run: no run was opened"
+        )
+
+
+def _grouped(found: list[staleness.Stale]) -> list[dict[str, Any]]:
+    """Stale things with equal table and reason on one line: a first load has thousands."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        groups.setdefault((one.table, one.reason), []).append(one.what)
+    return [
+        {"table": table, "reason": reason, "count": len(what), "first": min(what), "last": max(what)}
+        for (table, reason), what in groups.items()
+    ]
+
+
+def stale(
+    dataset: DatasetsOption = [],  # noqa: B006 - see run
+    every: Annotated[bool, typer.Option("--all", help="A line for each day and file instead of a summary.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is stale and why, up to the last whole day of the business clock."""
+    with transaction() as connection:
+        found = staleness.find_stale(connection, due_day(), dataset)
+    rows = [vars(s) for s in found]
+    show(f"stale on {due_day()}", rows if every or as_json else _grouped(found), as_json=as_json)
+
+
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs, the newest first."""
+    with transaction() as connection:
+        rows = query(
+            connection,
+            """select run_id, kind, state, asked_start, asked_end, through_day, reason, failure,
+                      date_trunc('second', started_at) as started_at,
+                      round(extract(epoch from ended_at - started_at), 1) as seconds
+               from ops.runs order by started_at desc limit %s""",
+            (limit,),
+        )
+    show("runs", rows, as_json=as_json)
+
+
+def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")], as_json: JsonOption = False) -> None:
+    """Show what each step of a run did; fail when deliveries were held back, though all else is published."""
+    with transaction() as connection:
+        found = get_run(connection, run_id)
+        rows = step_rows(connection, run_id)
+        held = orchestrate.held_back(connection, found)
+    if as_json:
+        print_json({"run_id": run_id, "state": found.state, "steps": rows, "held_back": held})
+    else:
+        print_table(f"run {run_id}: {found.state}", rows, columns=STEP_COLUMNS)
+    if held:
+        raise PermanentFailure(
+            "these deliveries failed alone and are held back:\n  " + "\n  ".join(held),
+            hint="correct the files (or their contract) and run again; everything else is published",
+        )
+
+
+def take_step(run_id: str, step: str, *, as_json: bool) -> None:
+    """Takes one step of a run and shows its report; the commands ``dp ingest``, ``dp stage`` … are this."""
+    log: StepLog = perform(run_id, step)
+    rows = [{"step": step, **line} for line in log.lines]
+    if as_json:
+        print_json({"run_id": run_id, "step": step, "lines": rows})
+    else:
+        print_table(f"{step} of run {run_id}", rows, columns=STEP_COLUMNS)
