@@ -1,0 +1,108 @@
+"""Fixtures of all tests: one real Postgres a session, and a platform of its own for whoever asks for one."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from pydantic import SecretStr
+
+from data_platform.contracts.load import get_contracts
+from data_platform.local.databases import prepare_databases
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.local.secrets import pick_port
+from data_platform.settings import ROLES, get_settings
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
+
+PASSWORD = "only-in-tests"
+TEMPLATE = "warehouse"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An empty platform: a migrated warehouse, and a folder for everything that it writes."""
+
+    home: Path
+    environment: dict[str, str]
+
+    @property
+    def landing(self) -> Path:
+        return self.home / "state" / "landing"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A running PostgreSQL whose database ``warehouse`` is migrated, and serves as a template."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", pick_port(), SecretStr(PASSWORD))
+    server.init()
+    server.start()
+    try:
+        prepare_databases(server, {role: SecretStr(PASSWORD) for role in (*ROLES, "airflow")})
+        with pytest.MonkeyPatch.context() as patch:
+            _set(patch, _environment(server, TEMPLATE, tmp_path_factory.mktemp("template"), date(1998, 7, 1)))
+            from data_platform.warehouse.migrate import migrate
+
+            migrate()
+        yield server
+    finally:
+        server.stop()
+        server.remove()
+
+
+@pytest.fixture()
+def platform(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """A platform of the test's own, on the business date 1998-02-01; settings of this process point at it."""
+    yield from make_platform(postgres, tmp_path, monkeypatch, today=date(1998, 2, 1))
+
+
+def make_platform(
+    server: EmbeddedPostgres, home: Path, patch: pytest.MonkeyPatch, *, today: date
+) -> Iterator[Platform]:
+    """Makes a database from the template, points settings at it, and drops it afterwards."""
+    database = f"test_{os.getpid()}_{abs(hash(str(home))):x}"
+    connection = server.connect()
+    with connection.cursor() as cursor:
+        cursor.execute(f"create database {database} template {TEMPLATE} owner platform")
+    environment = _environment(server, database, home, today)
+    _set(patch, environment)
+    try:
+        yield Platform(home, environment)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"drop database {database} with (force)")
+        connection.close()
+        forget_settings()
+
+
+def _environment(server: EmbeddedPostgres, database: str, home: Path, today: date) -> dict[str, str]:
+    return {
+        "DP_ENV_FILE": str(home / "no.env"),
+        "STATE_DIR": str(home / "state"),
+        "WAREHOUSE_URL": f"postgresql://127.0.0.1:{server.port}/{database}",
+        **{f"WAREHOUSE_PASSWORD_{role.upper()}": PASSWORD for role in ROLES},
+        "BUSINESS_DATE_OFFSET_DAYS": str((datetime.now(UTC).date() - today).days),
+        "PRIVACY_HASH_KEY": "00" * 32,
+        "QUARANTINE_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
+        "SPARK_MASTER": "local[2]",
+        "SPARK_REMOTE": "",
+    }
+
+
+def _set(patch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        patch.setenv(name, value)
+    forget_settings()
+
+
+def forget_settings() -> None:
+    """Makes the next reader read settings and contracts anew."""
+    get_settings.cache_clear()
+    get_contracts.cache_clear()
