@@ -1,0 +1,65 @@
+# The front door. `make` lists what there is; every target sets up what it needs by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status test lint bench docs lock screenshots clean setup setup-dev setup-bench
+
+PYTHON ?= python3
+PYTEST ?=
+BENCH ?=
+DP := .venv/bin/dp
+BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:
+	@$(BOOTSTRAP)
+
+setup-dev:
+	@$(BOOTSTRAP) --dev
+
+setup-bench:
+	@$(BOOTSTRAP) --dev --bench
+
+demo: setup ## Set everything up, load the sample company, run the night, show what came out
+	@$(DP) demo
+
+up: setup ## Start the platform: PostgreSQL, Airflow, reports
+	@$(DP) up
+
+down: ## Stop the platform; data stays
+	@if [[ -x $(DP) ]]; then $(DP) down; else echo "nothing is set up here"; fi
+
+status: ## Tell what runs, where, and with how much memory
+	@if [[ -x $(DP) ]]; then $(DP) status; else echo "nothing is set up here; run make demo"; fi
+
+test: setup-dev ## Run all tests (PYTEST='-k name' for some)
+	.venv/bin/python -m pytest $(PYTEST)
+	.venv-airflow/bin/python -m pytest tests/policy/airflow
+
+lint: setup-dev ## Check style, types and SQL; changes nothing
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/sqlfluff lint dbt_project
+
+bench: setup-bench ## Measure against peers, all or one (BENCH=load)
+	.venv/bin/python -m benchmarks $(BENCH)
+
+docs: setup-dev ## Build dbt's documentation of models and columns
+	cd dbt_project && ../.venv/bin/dbt docs generate
+
+screenshots: setup-dev ## Take the README's pictures of a running platform (needs Debian's chromium)
+	.venv/bin/python docs/screenshots.py
+
+lock: setup ## Resolve requirements/*.in again and write the locks with hashes
+	@for name in uv platform dev airflow airflow-dev airflow-bench; do \
+	  .venv-tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header --quiet $(LOCK) requirements/$$name.in --output-file requirements/$$name.txt; \
+	  echo "requirements/$$name.txt"; \
+	done
+
+clean: down ## Stop the platform and remove all that it wrote: databases, lake, logs, environments, secrets
+	@if [[ -x $(DP) ]]; then $(DP) down --erase; fi
+	rm -rf .state .env .venv .venv-airflow .venv-tools

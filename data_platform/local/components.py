@@ -1,0 +1,60 @@
+"""What the platform on one machine is made of: components that can start, stop and be asked whether they answer.
+
+To add one, write a function that returns a ``Component`` and name it in ``data_platform/local/up.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data_platform.local.processes import Daemon
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part of the running platform.
+
+    Args:
+        name: as ``dp status`` shows it.
+        start: starts it unless it runs, and returns when it answers; raises ``PlatformError`` otherwise.
+        stop: ends it and all that it started; does nothing when it does not run.
+        pids: its processes; empty when it does not run.
+        probe: whether it answers now.
+        address: where to reach it, empty when nobody needs to.
+        needs: names of the components that must answer before it starts.
+    """
+
+    name: str
+    start: Callable[[], None]
+    stop: Callable[[], None]
+    pids: Callable[[], list[int]]
+    probe: Callable[[], bool]
+    address: str = ""
+    needs: tuple[str, ...] = ()
+
+
+def daemon_component(
+    daemon: Daemon,
+    probe: Callable[[], bool],
+    *,
+    before_start: Callable[[], None] = lambda: None,
+    timeout_s: float = 90,
+    address: str = "",
+    needs: tuple[str, ...] = (),
+) -> Component:
+    """A component that is one background process.
+
+    Args:
+        before_start: called when it does not run yet, to check its port and write its files.
+        timeout_s: how long it may take until ``probe`` holds.
+    """
+
+    def start() -> None:
+        if daemon.pid() is None:
+            daemon.stop()  # what a killed one left behind
+            before_start()
+            daemon.start()
+        daemon.wait_ready(probe, timeout_s)
+
+    return Component(daemon.name, start, daemon.stop, daemon.members, probe, address, needs)

@@ -1,0 +1,74 @@
+"""Roles and databases of the embedded server. Rights inside ``warehouse`` come from its own migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
+from pydantic import SecretStr
+
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.settings import ROLES, Settings
+
+AIRFLOW_ROLE = "airflow"
+OWNERS = {"warehouse": "platform", "feast": "platform", "airflow": AIRFLOW_ROLE}
+GUESTS = {"warehouse": tuple(role for role in ROLES if role != "platform")}
+
+
+def role_passwords(settings: Settings) -> dict[str, SecretStr]:
+    """Password of every role that the platform's programs log in as."""
+    passwords = {role: getattr(settings, f"warehouse_password_{role}") for role in ROLES}
+    return {**passwords, AIRFLOW_ROLE: settings.airflow_database_password}
+
+
+def _prepare_role(connection: Any, role: str, password: SecretStr) -> None:
+    """Makes a role that may log in and nothing else. The server sees a SCRAM verifier, never the password."""
+    verifier = encrypt_password(password.get_secret_value(), role, connection, "scram-sha-256")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+        verb = "ALTER" if cursor.fetchone() else "CREATE"
+        statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}")
+        cursor.execute(statement.format(sql.SQL(verb), sql.Identifier(role), sql.Literal(verifier)))
+
+
+def _prepare_database(connection: Any, database: str, owner: str) -> None:
+    """Makes a database that only its owner and its guests can enter."""
+    names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+        if not cursor.fetchone():
+            cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
+        cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
+        for guest in GUESTS.get(database, ()):
+            grant = sql.SQL("GRANT CONNECT ON DATABASE {database} TO {guest}")
+            cursor.execute(grant.format(**names, guest=sql.Identifier(guest)))
+
+
+def prepare_databases(server: EmbeddedPostgres, passwords: Mapping[str, SecretStr]) -> None:
+    """Makes the roles, the databases ``warehouse``, ``feast`` and ``airflow``, and pgvector in ``warehouse``.
+
+    Can be repeated: what is there stays, and each role gets the password given.
+
+    Args:
+        server: must run.
+        passwords: of each of ``ROLES`` and of ``airflow``; see ``role_passwords``.
+
+    Raises:
+        TransientFailure: when the server is down.
+    """
+    connection = server.connect()
+    try:
+        for role, password in passwords.items():
+            _prepare_role(connection, role, password)
+        for database, owner in OWNERS.items():
+            _prepare_database(connection, database, owner)
+    finally:
+        connection.close()
+    connection = server.connect("warehouse")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    finally:
+        connection.close()

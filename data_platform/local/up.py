@@ -1,0 +1,162 @@
+"""Brings the platform on this machine up and down, and tells how it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from data_platform.local.airflow import airflow_components, migrate_airflow, write_airflow_files
+from data_platform.local.components import Component, daemon_component
+from data_platform.local.databases import prepare_databases, role_passwords
+from data_platform.local.graph import Listener, Task, run_all
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.local.processes import Daemon, is_listening, memory_mb, require_free_port
+from data_platform.local.secrets import ensure_env_file
+from data_platform.settings import PROJECT_ROOT, Settings, get_settings
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def env_file() -> Path:
+    """The file that set-up writes and settings are read from."""
+    return Path(os.environ.get("DP_ENV_FILE") or PROJECT_ROOT / ".env")
+
+
+def set_up() -> Settings:
+    """Completes ``.env`` and returns the settings of this machine."""
+    if ensure_env_file(env_file()):
+        get_settings.cache_clear()
+    settings = get_settings()
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.reports_dir.mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
+    """The server of this checkout; None when WAREHOUSE_URL points to somebody else's."""
+    parts = urlsplit(settings.warehouse_url)
+    if parts.hostname not in LOOPBACK or parts.port != settings.postgres_port:
+        return None
+    return EmbeddedPostgres(
+        settings.state_dir / "postgres", settings.postgres_port, settings.postgres_superuser_password
+    )
+
+
+def postgres_component(server: EmbeddedPostgres) -> Component:
+    """The embedded PostgreSQL as a component."""
+
+    def start() -> None:
+        server.init()
+        server.start()
+
+    address = f"127.0.0.1:{server.port}"
+    return Component("postgres", start, server.stop, server.processes, server.is_running, address)
+
+
+def reports_component(settings: Settings) -> Component:
+    """A web server over the pages that gates and dbt write."""
+    port = settings.reports_port
+    serve = ("-m", "http.server", "--bind", "127.0.0.1", "--directory", str(settings.reports_dir), str(port))
+    daemon = Daemon(
+        name="reports",
+        argv=(sys.executable, *serve),
+        run_dir=settings.state_dir / "run",
+        log_dir=settings.state_dir / "logs",
+        cwd=settings.state_dir,
+    )
+    return daemon_component(
+        daemon,
+        lambda: is_listening(port),
+        before_start=lambda: require_free_port(port, what="the reports' server", setting="REPORTS_PORT"),
+        address=f"http://127.0.0.1:{port}",
+    )
+
+
+def platform_components(settings: Settings) -> list[Component]:
+    """All that runs when the platform is up."""
+    server = embedded_postgres(settings)
+    return [
+        *([postgres_component(server)] if server else []),
+        *airflow_components(settings),
+        reports_component(settings),
+    ]
+
+
+def _preparations(settings: Settings) -> list[Task]:
+    """What has to be done between the start of PostgreSQL and that of its users; each is quick when done before."""
+    server = embedded_postgres(settings)
+
+    def roles() -> None:
+        if server:
+            prepare_databases(server, role_passwords(settings))
+
+    def migrate_warehouse() -> None:
+        from data_platform.warehouse.migrate import migrate
+
+        migrate()
+
+    def airflow_metadata() -> None:
+        write_airflow_files(settings)
+        migrate_airflow(settings)
+
+    return [
+        Task("databases", roles, ("postgres",) if server else ()),
+        Task("warehouse", migrate_warehouse, ("databases",)),
+        Task("airflow-metadata", airflow_metadata, ("databases",)),
+    ]
+
+
+def up(listener: Listener | None = None) -> Settings:
+    """Starts whatever does not run, each part as soon as it can, and returns the settings.
+
+    Raises:
+        PlatformError: the first part that does not start; the others stay up.
+    """
+    settings = set_up()
+    components = [Task(part.name, part.start, part.needs) for part in platform_components(settings)]
+    run_all([*components, *_preparations(settings)], listener or Listener())
+    return settings
+
+
+def down(listener: Listener | None = None) -> None:
+    """Stops all of it, PostgreSQL last; data stays. Does nothing where nothing was set up."""
+    if not env_file().exists():
+        return
+    components = platform_components(get_settings())
+    others = tuple(part.name for part in components if part.name != "postgres")
+    tasks = [Task(part.name, part.stop, others if part.name == "postgres" else ()) for part in components]
+    run_all(tasks, listener or Listener())
+
+
+def erase_data() -> None:
+    """Deletes the embedded PostgreSQL's data, wherever it had to go. The platform must be down."""
+    if env_file().exists() and (server := embedded_postgres(get_settings())):
+        server.remove()
+
+
+def _row(part: Component) -> dict[str, object]:
+    pids = part.pids()
+    answers = part.probe()
+    state = "running" if answers else "not answering" if pids else "stopped"
+    return {
+        "component": part.name,
+        "state": state,
+        "pid": min(pids, default=None),
+        "processes": len(pids),
+        "memory_mb": memory_mb(pids) if pids else None,
+        "address": part.address or None,
+    }
+
+
+def status() -> list[dict[str, object]]:
+    """One row a component: component, state (running, not answering, stopped), pid, processes, memory_mb, address."""
+    if not env_file().exists():
+        return []
+    components = platform_components(get_settings())
+    ask: Callable[[Component], dict[str, object]] = _row
+    with ThreadPoolExecutor(len(components)) as pool:
+        return list(pool.map(ask, components))
