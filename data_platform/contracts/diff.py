@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,20 @@ def diff(old: Contract, new: Contract) -> list[Change]:
     """All changes from ``old`` to ``new``, those of the whole first; empty exactly when the two are equal."""
     changes = [*_of_dataset(old, new), *_of_columns(old, new), *_of_rules(old, new)]
     if not changes and old != new:
-        changes.append(
-            Change("text changed", False, new.dataset, "descriptions or other texts are written anew")
-        )
+        changes.append(Change("text changed", False, new.dataset, "descriptions or other texts are written anew"))
+    return changes
+
+
+def diff_all(old: Mapping[str, Contract], new: Mapping[str, Contract]) -> list[Change]:
+    """All changes of two sets of contracts, by dataset."""
+    changes: list[Change] = []
+    for dataset in sorted(old.keys() | new.keys()):
+        if dataset not in new:
+            changes.append(Change("dataset removed", True, dataset, f"no contract describes {dataset!r} any more"))
+        elif dataset not in old:
+            changes.append(Change("dataset added", False, dataset, f"{new[dataset].table} is new"))
+        else:
+            changes += diff(old[dataset], new[dataset])
     return changes
 
 
@@ -51,9 +62,7 @@ def _of_dataset(old: Contract, new: Contract) -> Iterator[Change]:
     for kind, breaking, aspect in aspects:
         before, after = aspect(old), aspect(new)
         if before != after:
-            yield Change(
-                kind, breaking, new.dataset, f"{kind.removesuffix(' changed')} was {before}, is {after}"
-            )
+            yield Change(kind, breaking, new.dataset, f"{kind.removesuffix(' changed')} was {before}, is {after}")
 
 
 def _declared_key(contract: Contract) -> tuple[str, ...]:
@@ -85,9 +94,7 @@ def _renames(old: Contract, new: Contract) -> dict[str, str]:
     found: dict[str, str] = {}
     for same in (_same_description, _same_place):
         for at, column in gone:
-            candidates = [
-                c.name for place, c in come if c.name not in found.values() and same(at, column, place, c)
-            ]
+            candidates = [c.name for place, c in come if c.name not in found.values() and same(at, column, place, c)]
             if column.name not in found and len(candidates) == 1:
                 found[column.name] = candidates[0]
     return found
@@ -137,15 +144,9 @@ def _of_rules(old: Contract, new: Contract) -> Iterator[Change]:
         if rule_id.endswith(".required") or was == now:
             continue  # a required column is reported as such
         if was is None and now is not None:
-            yield Change(
-                "rule added", False, new.dataset, f"rule {rule_id}: {describe(now)} ({now.severity})"
-            )
+            yield Change("rule added", False, new.dataset, f"rule {rule_id}: {describe(now)} ({now.severity})")
         elif now is None and was is not None:
-            yield Change(
-                "rule removed", False, new.dataset, f"rule {rule_id}: {describe(was)} ({was.severity})"
-            )
+            yield Change("rule removed", False, new.dataset, f"rule {rule_id}: {describe(was)} ({was.severity})")
         elif was is not None and now is not None:
-            message = (
-                f"rule {rule_id} was: {describe(was)} ({was.severity}); is: {describe(now)} ({now.severity})"
-            )
+            message = f"rule {rule_id} was: {describe(was)} ({was.severity}); is: {describe(now)} ({now.severity})"
             yield Change("rule changed", False, new.dataset, message)

@@ -125,9 +125,7 @@ class Quality(Strict):
     type: Literal["library", "sql"] = "library"
     metric: Literal["nullValues", "invalidValues", "duplicateValues", "rowCount"] | None = None
     arguments: dict[str, Any] = {}
-    query: str | None = Field(
-        None, description="select count(*) from {object} where <rows that break the rule>"
-    )
+    query: str | None = Field(None, description="select count(*) from {object} where <rows that break the rule>")
     unit: Literal["rows", "percent"] = "rows"
     must_be: float | None = Field(None, alias="mustBe")
     must_be_greater_or_equal: float | None = Field(None, alias="mustBeGreaterOrEqualTo")
@@ -175,21 +173,15 @@ class TypeOptions(Strict):
     maximum: float | None = None
     min_length: int | None = Field(None, alias="minLength")
     max_length: int | None = Field(None, alias="maxLength")
-    format: str | None = Field(
-        None, description="date or timestamp pattern in Spark's letters, like yyyyMMdd"
-    )
+    format: str | None = Field(None, description="date or timestamp pattern in Spark's letters, like yyyyMMdd")
 
 
 class Column(Strict):
     """A column as it is delivered."""
 
     name: str
-    physical_name: str = Field(
-        "", alias="physicalName", description="its name in the delivery; default: name"
-    )
-    logical_type: Literal["string", "integer", "number", "boolean", "date", "timestamp"] = Field(
-        alias="logicalType"
-    )
+    physical_name: str = Field("", alias="physicalName", description="its name in the delivery; default: name")
+    logical_type: Literal["string", "integer", "number", "boolean", "date", "timestamp"] = Field(alias="logicalType")
     physical_type: str = Field(alias="physicalType")
     primary_key: bool = Field(False, alias="primaryKey")
     required: bool = False
@@ -219,9 +211,7 @@ class Column(Strict):
             )
         logical = LOGICAL_OF_PHYSICAL[self.physical_type.split("(")[0]]
         if logical != self.logical_type:
-            raise ValueError(
-                f"physicalType {self.physical_type} is logicalType {logical}, not {self.logical_type}"
-            )
+            raise ValueError(f"physicalType {self.physical_type} is logicalType {logical}, not {self.logical_type}")
         if (self.classification == "personal") != (self.privacy is not None):
             raise ValueError("a column has a `privacy` policy exactly when its classification is personal")
         return self
@@ -238,7 +228,7 @@ class Column(Strict):
                 return tuple(str(v) for v in rule.arguments["validValues"])
         return None
 
-    @cached_property
+    @property
     def published(self) -> Column | None:
         """The column after the personal-data policy, or None where it is dropped."""
         if self.privacy is None or self.privacy.policy == "keep":
@@ -251,9 +241,7 @@ class Column(Strict):
             logicalType="string",
             physicalType="text",
             required=self.required,
-            description=f"{self.description} ({self.privacy.policy}d on the way in)".replace(
-                "hashd", "hashed"
-            ),
+            description=f"{self.description} ({self.privacy.policy}d on the way in)".replace("hashd", "hashed"),
         )
 
 

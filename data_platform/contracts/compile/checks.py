@@ -49,9 +49,7 @@ def checks(contract: Contract) -> tuple[Check, ...]:
     found = [check for column in contract.published_columns for check in _of_values(column)]
     found += [_of_quality(rule, contract, column) for column, rule in published_rules(contract)]
     key = _of_key(contract)
-    if not any(
-        c.kind == "unique" and c.severity == "error" and set(c.columns) == set(key.columns) for c in found
-    ):
+    if not any(c.kind == "unique" and c.severity == "error" and set(c.columns) == set(key.columns) for c in found):
         found.append(key)
     return tuple(found)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from data_platform.contracts.compile import heading
 from data_platform.contracts.compile.checks import Check, between, checks, describe, sql_literal
 from data_platform.contracts.compile.ddl import KNOWN_AT, ROW_ID
 from data_platform.contracts.model import Contract
@@ -26,16 +27,16 @@ Properties = dict[str, Any]
 
 
 def property_files(contracts: Iterable[Contract]) -> dict[str, str]:
-    """All property files, path below the project's root → YAML without its heading."""
-    files: dict[str, Properties] = {}
+    """All property files, path below the project's root → YAML."""
+    files: dict[str, tuple[str, Properties]] = {}
     ordered = sorted(contracts, key=lambda contract: contract.dataset)
     for source in sorted({contract.source for contract in ordered if contract.source}):
         tables = [contract for contract in ordered if contract.source == source]
-        files[f"sources_{source}.yml"] = {"version": 2, "sources": [_source(source, tables)]}
+        files[f"sources_{source}.yml"] = f"sources/{source}/", {"version": 2, "sources": [_source(source, tables)]}
     for contract in ordered:
         model = _staging(contract) if contract.source else _model(contract)
-        files[f"{model['name']}.yml"] = {"version": 2, "models": [model]}
-    return {f"{FOLDER}/{name}": _yaml(files[name]) for name in sorted(files)}
+        files[f"{model['name']}.yml"] = str(contract.path), {"version": 2, "models": [model]}
+    return {f"{FOLDER}/{name}": _yaml(*files[name]) for name in sorted(files)}
 
 
 def staging_name(contract: Contract) -> str:
@@ -169,5 +170,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _yaml(document: Properties) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+def _yaml(origin: str, document: Properties) -> str:
+    return f"# {heading(origin)}\n" + yaml.dump(
+        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
+    )

@@ -61,9 +61,7 @@ def _as_gx(check: Check, contract: Contract) -> tuple[str, dict[str, Any]]:
         case "row_count" if not check.per_day:
             return "expect_table_row_count_to_be_between", limits
         case _:
-            return "unexpected_rows_expectation", {
-                "unexpected_rows_query": _query(check, contract.day_column)
-            }
+            return "unexpected_rows_expectation", {"unexpected_rows_query": _query(check, contract.day_column)}
 
 
 def _query(check: Check, day_column: str) -> str:

@@ -127,9 +127,7 @@ def _present(column: Column, dialect: Dialect) -> str:
 
 def _bounds(value: str, lowest: float | None, highest: float | None) -> str:
     """Condition that a value lies between the limits, both included; empty without limits."""
-    limits = [
-        f"{value} {sign} {_number(n)}" for sign, n in ((">=", lowest), ("<=", highest)) if n is not None
-    ]
+    limits = [f"{value} {sign} {_number(n)}" for sign, n in ((">=", lowest), ("<=", highest)) if n is not None]
     return " AND ".join(limits)
 
 

@@ -1,0 +1,93 @@
+"""``dp contracts``: lint, compile, diff."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_platform.cli.output import JsonOption, console, print_json, reports_failures, show
+from data_platform.contracts.compile.files import compile_all, find_drift, mend_drift
+from data_platform.contracts.diff import diff_all
+from data_platform.contracts.lint import lint
+from data_platform.contracts.load import get_contracts, load_contracts
+from data_platform.contracts.model import Contract
+from data_platform.contracts.published import published_contracts
+from data_platform.settings import get_settings
+from data_platform.warehouse.connection import transaction
+
+commands = typer.Typer(no_args_is_help=True, help="Check contracts, compile them, and see what a change breaks.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group to ``dp``."""
+    app.add_typer(commands, name="contracts")
+
+
+@commands.command("lint")
+@reports_failures
+def lint_contracts(as_json: JsonOption = False) -> None:
+    """Check every contract against the standard and our own rules; exit 1 when one is wrong."""
+    problems = lint(get_settings().contracts_dir)
+    if as_json:
+        print_json(problems)
+    elif not problems:
+        console.print(f"{len(get_contracts())} contracts, no problem")
+    else:
+        console.print("\n".join(problems), markup=False)
+    raise typer.Exit(1 if problems else 0)
+
+
+@commands.command("compile")
+@reports_failures
+def compile_contracts(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is not up to date.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what is compiled from contracts and committed: dbt's property files and the catalog."""
+    root = get_settings().project_root
+    files = compile_all(get_contracts(), root)
+    drift = find_drift(files, root)
+    if not check:
+        mend_drift(files, drift)
+    rows = [{"file": path.relative_to(root), "state": "outdated" if check else "written"} for path in drift.outdated]
+    rows += [{"file": path.relative_to(root), "state": "stale" if check else "removed"} for path in drift.stale]
+    if rows or as_json:
+        show("Generated files", rows, as_json=as_json)
+    else:
+        console.print(f"{len(files)} generated files, all up to date")
+    if check and drift:
+        console.print("run `dp contracts compile` and commit what it writes", style="bold") if not as_json else None
+        raise typer.Exit(1)
+
+
+@commands.command("diff")
+@reports_failures
+def diff_contracts(
+    dataset: Annotated[str | None, typer.Argument(help="One dataset; all of them unless given.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A folder of contracts to compare with, instead of what is published.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what changed since the last publication; exit 1 when a change breaks readers or rows already there."""
+    old = _by_dataset(against) if against else _published()
+    new = {contract.dataset: contract for contract in get_contracts()}
+    if dataset is not None:
+        new, old = {dataset: get_contracts()[dataset]}, {name: c for name, c in old.items() if name == dataset}
+    changes = diff_all(old, new)
+    show("Changes", [asdict(change) for change in changes], as_json=as_json)
+    raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
+
+
+def _by_dataset(root: Path) -> dict[str, Contract]:
+    return {contract.dataset: contract for contract in load_contracts(root)}
+
+
+def _published() -> dict[str, Contract]:
+    with transaction("analyst") as connection:
+        return published_contracts(connection)
