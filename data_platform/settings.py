@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     spark_connect_port: int = Field(0, description="port of the platform's own Spark Connect server")
     spark_connect_token: SecretStr = SecretStr("")
 
+    sample_company: bool = Field(False, description="a generated day of the sample company lands before each night")
     business_date_offset_days: int = Field(0, description="the business date is today (UTC) minus this many days")
 
     privacy_hash_key: SecretStr = Field(SecretStr(""), description="HMAC key of the `hash` policy, hex")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from data_platform.cli.output import JsonOption, console, print_json, reports_failures
-from data_platform.clock import business_date
+from data_platform.clock import business_date, due_day
 from data_platform.failures import InputError
 from data_platform.intervals import Interval
 from data_platform.settings import get_settings
@@ -48,6 +48,9 @@ def day_command(
     through: Annotated[
         str, typer.Option(metavar="DAY", help="Land every day up to this one (YYYY-MM-DD). Default: the next day only.")
     ] = "",
+    through_due: Annotated[
+        bool, typer.Option("--through-due", help="Land every day up to the last whole one on the business clock.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Land days that are not over on the business clock.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,7 +59,9 @@ def day_command(
     A day's files are the same whenever and in whatever steps they are landed.
     """
     next_day = _last_landed_day() + ONE_DAY
-    last = _day(through) if through else next_day
+    if through and through_due:
+        raise InputError("--through and --through-due both name the last day", hint="leave one of them out")
+    last = due_day() if through_due else _day(through) if through else next_day
     if last >= business_date() and not force:
         raise InputError(
             f"{last} is not over: today is {business_date()} on the business clock",

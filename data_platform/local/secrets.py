@@ -71,6 +71,7 @@ def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
         "PRIVACY_HASH_KEY": lambda: secrets.token_hex(32),
         "QUARANTINE_KEY": _fernet_key,
         "BUSINESS_DATE_OFFSET_DAYS": _offset_days,
+        "SAMPLE_COMPANY": lambda: "false" if known["BUSINESS_DATE_OFFSET_DAYS"] == "0" else "true",
     }
 
 
