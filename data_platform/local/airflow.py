@@ -60,7 +60,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "CORE__DAGS_FOLDER": settings.project_root / "dags",
         "CORE__PLUGINS_FOLDER": settings.project_root / "dags" / "_shared" / "plugins",
         "CORE__LOAD_EXAMPLES": False,
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": 4,
         "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
