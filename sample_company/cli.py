@@ -62,14 +62,14 @@ def day_command(
     if through and through_due:
         raise InputError("--through and --through-due both name the last day", hint="leave one of them out")
     last = due_day() if through_due else _day(through) if through else next_day
+    if last < next_day:
+        _report([], as_json=as_json, note=f"{last} has landed already")
+        return
     if last >= business_date() and not force:
         raise InputError(
             f"{last} is not over: today is {business_date()} on the business clock",
             hint="wait, or land it all the same with --force",
         )
-    if last < next_day:
-        _report([], as_json=as_json, note=f"{last} has landed already")
-        return
     _land(Interval(next_day, last + ONE_DAY), as_json=as_json)
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from sample_company import cdnow
 from sample_company.customers import Canary, CustomerBook
 from sample_company.draws import generator
-from sample_company.planted import CUSTOMER_KINDS, PURCHASE_KINDS, Schedule
-from sample_company.shop import Shop
+from sample_company.shop import Shop, schedule
 from sample_company.simulate import CDNOW_PROCESS, History, Population
 
 SEED = 1997
@@ -39,7 +38,7 @@ def company(seed: int = SEED) -> Shop:
         first_extract=FIRST_EXTRACT,
         signed_up=_sign_up_days(log, seed),
         closes=closes,
-        schedule=Schedule(seed, "customers", CUSTOMER_KINDS, CUSTOMER_PERIOD_WEEKS),
+        schedule=schedule(seed, "customers", CUSTOMER_PERIOD_WEEKS),
     )
     population = Population.after(
         History.of_log(log),
@@ -54,7 +53,7 @@ def company(seed: int = SEED) -> Shop:
         first_day=cdnow.FIRST_DAY,
         book=book,
         lines_of=lambda day: log.lines_of(day) if day <= cdnow.LAST_DAY else population.lines_of(day),
-        schedule=Schedule(seed, "purchases", PURCHASE_KINDS, PURCHASE_PERIOD_DAYS),
+        schedule=schedule(seed, "purchases", PURCHASE_PERIOD_DAYS),
         monthly=MONTHLY,
     )
 

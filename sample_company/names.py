@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Country:
     """What people of a country are called, and how they write addresses and telephone numbers.
 
-    ``street`` and ``phones`` are format strings over ``word`` and ``number``, and over ``a`` (three digits) and ``b``
-    (four).
+    ``streets`` are format strings over ``word``, ``phones`` over ``a`` (three digits) and ``b`` (four). Both are ASCII:
+    what a scan looks for must stand the same in every encoding and escape.
     """
 
     code: str
@@ -69,7 +69,7 @@ DE = Country(
     _words("Peter Jürgen Hans Günther Wolfgang Klaus Jörg Michael Thomas Björn Stefan Uwe"),
     _words("Müller Schmidt Schneider Fischer Weber Schröder Becker Schäfer Koch Krüger Groß Weiß Köhler Jäger Böhm"),
     _words("Berlin München Köln Hamburg Düsseldorf Nürnberg Münster Leipzig Göttingen Würzburg"),
-    ("{word}straße", "{word}weg", "{word}gasse", "Am {word}platz"),
+    ("{word}allee", "{word}weg", "{word}gasse", "Am {word}platz"),
     ("0{a}/555{b}", "+49 {a} 555{b}"),
 )
 FR = Country(
@@ -78,7 +78,7 @@ FR = Country(
     _words("Jean Rémi François Hervé Loïc Pierre Gaël André Noël Luc Joël Benoît"),
     _words("Martin Bernard Dubois Lefèvre Moreau Lemaître Girard Besançon Fournier Péron Beauséjour Roux Chênevert"),
     _words("Paris Lyon Orléans Nîmes Besançon Béziers Nantes Rennes Saint-Étienne Angoulême"),
-    ("rue {word}", "avenue {word}", "impasse {word}", "allée {word}"),
+    ("rue {word}", "avenue {word}", "impasse {word}", "place {word}"),
     ("0{a} 555 {b}", "+33 {a} 555 {b}"),
 )
 COUNTRIES = (US, CA, GB, DE, FR)

@@ -48,15 +48,21 @@ class BrokenLine:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Plants each kind once every ``every`` periods, never two kinds in one period, nothing in period 0."""
+    """Plants each kind once every ``every`` periods, never two kinds in one period, nothing in period 0.
+
+    ``tolerated_share`` is the contract's: a file with a greater share of broken rows would be refused whole.
+    """
 
     seed: int
     dataset: str
     kinds: tuple[str, ...]
     every: int
+    tolerated_share: float
 
-    def kind_of(self, period: int) -> str | None:
-        """The kind that is planted in a period (days or weeks since the first), if any."""
+    def kind_of(self, period: int, rows: int) -> str | None:
+        """The kind that is planted in a period (days or weeks since the first) of so many rows, if any."""
+        if rows * self.tolerated_share < 1:
+            return None
         phases = generator(self.seed, f"{self.dataset} schedule").permutation(np.arange(1, self.every))
         kinds = dict(zip(phases.tolist(), self.kinds, strict=False))
         return kinds.get(period % self.every)

@@ -15,10 +15,11 @@ from sample_company import cdnow
 from sample_company.customers import CustomerBook
 from sample_company.draws import generator
 from sample_company.landing import Content, Delivery, Landed, arrival, ignore, land
-from sample_company.planted import BrokenLine, Schedule, break_purchase
+from sample_company.planted import CUSTOMER_KINDS, PURCHASE_KINDS, BrokenLine, Schedule, break_purchase
 
 VERSION = 1  # of the content; raise it when the generator's output changes, so that files are written anew
 Month = tuple[int, int]
+KINDS = {"purchases": PURCHASE_KINDS, "customers": CUSTOMER_KINDS}
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Shop:
         lines, broken = [cdnow.HEADER], []
         for day in days:
             good = self.lines_of(day)
-            if kind := self.schedule.kind_of((day - self.first_day).days):
+            if kind := self.schedule.kind_of((day - self.first_day).days, len(good) + 1):
                 broken.append(self._plant(kind, day, good, lines_before=len(lines)))
             lines += good
         return Content(b"".join(lines), len(lines) - 1, tuple(broken))
@@ -86,6 +87,11 @@ class Shop:
         row, fault = break_purchase(kind, lines[model].removesuffix(cdnow.EOL), rng)
         lines.insert(place, row + cdnow.EOL)
         return BrokenLine(lines_before + place + 1, kind, fault)
+
+
+def schedule(seed: int, dataset: str, every: int) -> Schedule:
+    """When a dataset's broken rows are planted: each kind once in ``every`` days (purchases) or weeks (customers)."""
+    return Schedule(seed, dataset, KINDS[dataset], every, get_contracts()[dataset].tolerated_broken_share)
 
 
 def path_of(contract: Contract, name: str) -> str:

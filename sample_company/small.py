@@ -11,13 +11,13 @@ from data_platform.intervals import Interval
 from sample_company.customers import WEEK_DAYS, CustomerBook
 from sample_company.draws import generator
 from sample_company.manifest import Manifest
-from sample_company.planted import CUSTOMER_KINDS, PURCHASE_KINDS, Schedule
-from sample_company.shop import Shop
+from sample_company.planted import CUSTOMER_KINDS, PURCHASE_KINDS
+from sample_company.shop import Shop, schedule
 from sample_company.simulate import History, Population, Process
 
-# Everybody buys every third day and hardly anybody stops, so that no day is empty and one broken row among a day's
-# dozen stays within what the contract tolerates.
-PROCESS = Process(r=4.0, alpha=12.0, a=1.0, b=60.0, p=5.0, q=4.0, v=21.0)
+# Everybody buys every other day and hardly anybody stops, so that no day is empty and one broken row among a day's
+# score stays within what the contract tolerates.
+PROCESS = Process(r=8.0, alpha=16.0, a=1.0, b=120.0, p=5.0, q=4.0, v=21.0)
 NEWCOMERS, LEAVERS = 0.15, 0.1
 
 
@@ -47,10 +47,10 @@ def small_shop(*, customers: int = 40, days: int = 20, start: date = date(1997, 
             first_extract=start,
             signed_up=signed_up,
             closes=closes,
-            schedule=Schedule(seed, "customers", CUSTOMER_KINDS, len(CUSTOMER_KINDS) + 1),
+            schedule=schedule(seed, "customers", len(CUSTOMER_KINDS) + 1),
         ),
         lines_of=population.lines_of,
-        schedule=Schedule(seed, "purchases", PURCHASE_KINDS, max(days, len(PURCHASE_KINDS) + 1)),
+        schedule=schedule(seed, "purchases", max(days, len(PURCHASE_KINDS) + 1)),
     )
 
 
