@@ -5,38 +5,70 @@
 --   X__delta  what differs, row by row: op (I, U, D), side (old, new), and the row
 -- Spark's staging and dbt's materialisations both make X and X__delta by these functions.
 
-create function ops.column_list(schema_name text, table_name text, prefix text default '')
+create function ops.column_list(relation regclass, prefix text, readable_in regclass default null)
 returns text
 language sql stable
 as $$
-    select string_agg(prefix || quote_ident(attname), ', ' order by attnum)
-    from pg_attribute
-    where attrelid = to_regclass(format('%I.%I', schema_name, table_name)) and attnum > 0 and not attisdropped
+    select string_agg(
+        case
+            when readable_in is null or has_column_privilege(readable_in, there.attnum, 'select')
+                then prefix || quote_ident(wanted.attname)
+            else format('null::%s as %I', format_type(wanted.atttypid, wanted.atttypmod), wanted.attname)
+        end,
+        ', ' order by wanted.attnum
+    )
+    from pg_attribute as wanted
+    left join pg_attribute as there
+        on readable_in = there.attrelid and wanted.attname = there.attname and there.attnum > 0
+    where relation = wanted.attrelid and wanted.attnum > 0 and not wanted.attisdropped
 $$;
-comment on function ops.column_list is 'Columns of a relation in their order, each with a prefix like ''o.''; null when there is no such relation';
+comment on function ops.column_list is
+'Columns of a relation in their order, each with a prefix like ''o.''. Selected from another relation, those that it '
+'lacks or that the role may not read there are null: a developer builds on what the contracts let developers read';
+
+create function ops.drop_built(run_schema text, table_name text)
+returns void
+language plpgsql
+as $$
+declare
+    relation record;
+begin
+    for relation in
+        select oid::regclass as name, case relkind when 'v' then 'view' else 'table' end as kind
+        from pg_class
+        where
+            relnamespace = to_regnamespace(quote_ident(run_schema)) and relkind in ('r', 'v')
+            and relname in (table_name, table_name || '__delta', table_name || '__new', table_name || '__scope')
+        -- Views first: they stand on the tables.
+        order by relkind desc
+    loop
+        if to_regclass(relation.name::text) is not null then
+            execute format('drop %s %s cascade', relation.kind, relation.name);
+        end if;
+    end loop;
+end
+$$;
+comment on function ops.drop_built is 'Drops X and its companions: what an earlier attempt left';
 
 create function ops.create_overlay(run_schema text, published_schema text, table_name text, unit_column text)
 returns void
 language plpgsql
 as $$
 declare
-    columns text := ops.column_list(run_schema, table_name || '__new');
+    new regclass := format('%I.%I', run_schema, table_name || '__new');
+    published regclass := to_regclass(format('%I.%I', published_schema, table_name));
+    from_published text := '';
 begin
-    if to_regclass(format('%I.%I', published_schema, table_name)) is null then
-        execute format(
-            'create or replace view %1$I.%2$I with (security_invoker) as select %3$s from %1$I.%4$I',
-            run_schema, table_name, columns, table_name || '__new'
-        );
-    else
-        execute format(
-            'create or replace view %1$I.%2$I with (security_invoker) as
-             select %3$s from %5$I.%2$I as p
-             where not exists (select from %1$I.%6$I as s where s.unit = p.%7$I)
-             union all
-             select %3$s from %1$I.%4$I',
-            run_schema, table_name, columns, table_name || '__new', published_schema, table_name || '__scope', unit_column
+    if published is not null then
+        from_published := format(
+            'select %s from %s as p where not exists (select from %I.%I as s where s.unit = p.%I) union all ',
+            ops.column_list(new, 'p.', published), published, run_schema, table_name || '__scope', unit_column
         );
     end if;
+    execute format(
+        'create view %I.%I with (security_invoker) as %sselect %s from %s as n',
+        run_schema, table_name, from_published, ops.column_list(new, 'n.'), new
+    );
 end
 $$;
 comment on function ops.create_overlay is 'Makes the view X over the published X, X__scope and X__new';
@@ -48,62 +80,53 @@ returns void
 language plpgsql
 as $$
 declare
-    columns text := ops.column_list(run_schema, table_name || '__new');
+    new regclass := format('%I.%I', run_schema, table_name || '__new');
+    delta text := format('%I.%I', run_schema, table_name || '__delta');
     published regclass := to_regclass(format('%I.%I', published_schema, table_name));
+    in_scope text := format(
+        'exists (select from %I.%I as s where s.unit = p.%I)', run_schema, table_name || '__scope', unit_column
+    );
     anything_published boolean := false;
-    keys text := (select string_agg(quote_ident(k), ', ') from unnest(key_columns) as k);
-    first_key text := quote_ident(key_columns[1]);
     differs text;
 begin
     if published is not null then
-        execute format(
-            'select exists (select from %s as p where exists (select from %I.%I as s where s.unit = p.%I))',
-            published, run_schema, table_name || '__scope', unit_column
-        ) into anything_published;
+        execute format('select exists (select from %s as p where %s)', published, in_scope) into anything_published;
     end if;
     if not anything_published then
         -- Nothing to compare with: every row is new, and need not be copied to say so.
         execute format(
-            'create view %1$I.%2$I with (security_invoker) as
-             select ''I''::char(1) as op, ''new''::text as side, %3$s from %1$I.%4$I',
-            run_schema, table_name || '__delta', columns, table_name || '__new'
+            'create view %s with (security_invoker) as
+             select ''I''::char(1) as op, ''new''::text as side, %s from %s as n',
+            delta, ops.column_list(new, 'n.'), new
         );
         return;
     end if;
     -- known_at tells when a value could be known; it does not make a row another row.
-    select string_agg(format('o.%1$I is distinct from n.%1$I', attname), ' or ')
+    select coalesce(string_agg(format('o.%1$I is distinct from n.%1$I', attname), ' or '), 'false')
     into differs
     from pg_attribute
     where
-        attrelid = to_regclass(format('%I.%I', run_schema, table_name || '__new'))
-        and attnum > 0 and not attisdropped and attname <> 'known_at' and attname <> all (key_columns);
+        attrelid = new and attnum > 0 and not attisdropped
+        and attname <> 'known_at' and attname <> all (key_columns);
     execute format(
-        'create table %1$I.%2$I as
-         with old as (
-             select p.* from %3$s as p where exists (select from %1$I.%4$I as s where s.unit = p.%5$I)
-         ),
-         gone_or_changed as (
-             select
-                 case when n.%6$s is null then ''D'' else ''U'' end::char(1) as op,
-                 ''old''::text as side, %7$s
-             from old as o
-             left join %1$I.%8$I as n using (%9$s)
-             where n.%6$s is null or %10$s
-         ),
-         come_or_changed as (
-             select
-                 case when o.%6$s is null then ''I'' else ''U'' end::char(1) as op,
-                 ''new''::text as side, %11$s
-             from %1$I.%8$I as n
-             left join old as o using (%9$s)
-             where o.%6$s is null or %10$s
-         )
-         select * from gone_or_changed
-         union all
-         select * from come_or_changed',
-        run_schema, table_name || '__delta', published, table_name || '__scope', unit_column,
-        first_key, ops.column_list(run_schema, table_name || '__new', 'o.'), table_name || '__new', keys,
-        coalesce(differs, 'false'), ops.column_list(run_schema, table_name || '__new', 'n.')
+        'create table %1$s as
+         select
+             case when o.%2$I is null then ''I'' when n.%2$I is null then ''D'' else ''U'' end::char(1) as op, d.*
+         from (select %3$s from %4$s as p where %5$s) as o
+         full join %6$s as n on %7$s
+         cross join lateral (values (''old'', %8$s), (''new'', %9$s)) as d (side, %10$s)
+         where (o.%2$I is null or n.%2$I is null or %11$s) and d.%2$I is not null',
+        delta,
+        key_columns[1],
+        ops.column_list(new, 'p.', published),
+        published,
+        in_scope,
+        new,
+        (select string_agg(format('o.%1$I = n.%1$I', k), ' and ') from unnest(key_columns) as k),
+        ops.column_list(new, 'o.'),
+        ops.column_list(new, 'n.'),
+        ops.column_list(new, ''),
+        differs
     );
 end
 $$;
