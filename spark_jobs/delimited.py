@@ -1,0 +1,157 @@
+"""Delimited text files as Arrow batches of strings, in blocks, so that a large file is never in memory whole.
+
+Whatever the encoding, blocks are UTF-8: bytes that the file's encoding cannot decode become bytes that UTF-8 cannot
+decode either, so a broken row is found in one way and keeps its neighbours unharmed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from data_platform.failures import PermanentFailure
+from spark_jobs.blocks import Block, read_block
+from spark_jobs.records import MAX_RECORD_BYTES, Incomplete, Layout, Record, is_blank, line_end, read_record
+
+# Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
+CHUNK_BYTES = 1 << 20
+UTF8 = {"utf-8", "utf8", "utf-8-sig"}
+
+
+class UnreadableFileError(PermanentFailure):
+    """A file as a whole cannot be read; its rows do not count."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a file, and how many records were counted in the bytes they come from."""
+
+    batch: pa.RecordBatch | None
+    records: int
+
+
+def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
+    """Reads a file; ``name`` is what messages call it.
+
+    Raises:
+        UnreadableFileError: when the header differs, the compression is broken, or it is no such text at all.
+    """
+    try:
+        with _open(file, layout) as stream:
+            yield from _parts(_utf8_chunks(stream, layout.encoding), layout, name)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UnreadableFileError(
+            f"{name} is not a whole gzip file: {error}", hint="ask the source to deliver it again"
+        ) from None
+    except OSError as error:
+        raise UnreadableFileError(f"{name} cannot be read: {error.strerror or error}", hint="check the file and its rights") from None
+
+
+def _open(file: Path, layout: Layout) -> BinaryIO:
+    compressed = file.suffix == ".gz" if layout.gzip is None else layout.gzip
+    return gzip.open(file) if compressed else file.open("rb")  # type: ignore[return-value]
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    """Codec error handler: lone surrogates, which ``surrogateescape`` writes as bytes that are no UTF-8."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    broken = error.object[error.start : error.end]
+    return "".join(chr(0xDC00 + byte) if byte >= 0x80 else "\udc80" for byte in broken), error.end
+
+
+codecs.register_error("mark_undecodable", _mark_undecodable)
+
+
+def _utf8_chunks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    """The stream in chunks of UTF-8, without a byte-order mark."""
+    if encoding.lower() in UTF8:
+        chunk = stream.read(CHUNK_BYTES).removeprefix(codecs.BOM_UTF8)
+        while chunk:
+            yield chunk
+            chunk = stream.read(CHUNK_BYTES)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("mark_undecodable")
+    while chunk := stream.read(CHUNK_BYTES):
+        yield decoder.decode(chunk).encode("utf-8", "surrogateescape")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+
+
+def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
+    buffer, line, header_due, final = b"", 1, layout.header, False
+    while not final:
+        chunk = next(chunks, None)
+        final = chunk is None
+        buffer += chunk or b""
+        if header_due:
+            header = _find_header(buffer, layout, name, final=final)
+            if header is None:
+                continue
+            line += buffer.count(b"\n", 0, header)
+            buffer, header_due = buffer[header:], False
+        block = read_block(buffer, line, layout, final=final) if buffer else Block([], 0, 0)
+        for index, batch in enumerate(block.batches):
+            yield Part(batch, 0 if index else block.records)
+        line += buffer.count(b"\n", 0, block.consumed)
+        buffer = buffer[block.consumed :]
+        if not final and len(buffer) > 2 * MAX_RECORD_BYTES and buffer.find(b"\n", 0, MAX_RECORD_BYTES) < 0:
+            raise UnreadableFileError(
+                f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes", hint="is it text of this dialect at all?"
+            )
+
+
+def _find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> int | None:
+    """Position after the header, or None while it is not all there.
+
+    Raises:
+        UnreadableFileError: when the header is not the contract's.
+    """
+    position = 0
+    while position < len(buffer):
+        end = line_end(buffer, position)
+        if not is_blank(buffer, position, end, layout):
+            try:
+                record = read_record(buffer, position, layout, final=final)
+            except Incomplete:
+                return None
+            _check_header(buffer[position : record.end], record, layout, name)
+            return record.end
+        position = end
+    if not final:
+        return None
+    raise UnreadableFileError(
+        f"{name} is empty, not even a header", hint="ask the source to deliver it again, or withdraw it"
+    )
+
+
+def _check_header(text: bytes, record: Record, layout: Layout, name: str) -> None:
+    found = record.fields or _rough_fields(text, layout)
+    names = [field.strip() for field in found]
+    if tuple(names) == layout.columns:
+        return
+    missing = [column for column in layout.columns if column not in names]
+    # Where the header is missing, the first line holds values; those of a confidential dataset are not shown.
+    shown = [n if n in layout.columns or not layout.confidential else "(not shown)" for n in names]
+    unknown = [s for n, s in zip(names, shown, strict=True) if n not in layout.columns]
+    differences = [
+        f"missing: {', '.join(missing)}" if missing else "",
+        f"not in the contract: {', '.join(unknown)}" if unknown else "",
+        "" if missing or unknown else "the order differs, or a name stands twice",
+    ]
+    raise UnreadableFileError(
+        f"{name}:1: the header differs from the contract; {'; '.join(filter(None, differences))}"
+        f" (found: {', '.join(shown)}; contract: {', '.join(layout.columns)})",
+        hint="correct the file, or change the contract's columns if the source has changed",
+    )
+
+
+def _rough_fields(text: bytes, layout: Layout) -> list[str]:
+    line = text.decode(errors="backslashreplace").strip("\r\n")
+    return [f.strip(layout.quote or "") if layout.quote else f for f in line.split(layout.separator)]
