@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-from data_platform.contracts.compile.spark import is_row_rule
 from data_platform.contracts.model import Column, Contract
 
 
@@ -45,7 +44,7 @@ def _parsed(column: Column) -> dict[str, Any]:
         "type": column.physical_type,
         "required": column.required,
         "options": column.options.model_dump(mode="json"),
-        "allowed": [[rule.arguments, rule.severity] for rule in column.quality if is_row_rule(rule)],
+        "allowed": [[rule.arguments, rule.severity] for rule in column.quality if rule.tells_single_rows],
         "privacy": [privacy.policy, privacy.generaliser] if privacy else None,
     }
 

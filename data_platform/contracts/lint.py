@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_platform.contracts.load import SUFFIX, load_contract, load_contracts
+from data_platform.contracts.load import contract_files, load_contract, load_contracts
 from data_platform.failures import InputError
 
 
@@ -16,9 +16,7 @@ def lint(root: Path) -> list[str]:
     Raises:
         InputError: when there is no contract at all.
     """
-    files = sorted(root.rglob(f"*{SUFFIX}"))
-    if not files:
-        raise InputError(f"no contract (*{SUFFIX}) found in {root}", hint="write one, see docs/contracts.md")
+    files = contract_files(root)
     problems = [problem for file in files for problem in (*_ours(file, root), *_of_standard(file, root))]
     if not problems:
         problems = list(_of_all(root))

@@ -1,6 +1,6 @@
-"""Strict models of a contract: the part of ODCS 3.1 that we use, and our custom properties.
+"""A contract as the platform sees it: datasets, columns, and what follows from the personal-data policy.
 
-Anything unknown is an error: a misspelt key must not silently switch a rule off.
+``odcs`` reads it from the standard's form. Attributes speak our words, aliases the standard's.
 """
 
 from __future__ import annotations
@@ -9,14 +9,25 @@ import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-Severity = Literal["error", "warning"]
-PHYSICAL_TYPE = re.compile(
-    r"^(text|smallint|integer|bigint|boolean|date|timestamptz|uuid|double precision|numeric\(\d{1,2},\d{1,2}\))$"
+from data_platform.contracts.consistency import broken_rules
+from data_platform.contracts.parts import (
+    NAME,
+    CustomProperties,
+    Dialect,
+    Misplaced,
+    Privacy,
+    Severity,
+    Strict,
+    TypeOptions,
 )
+from data_platform.contracts.quality import Quality
+
+__all__ = ["Column", "Contract", "Dialect", "Privacy", "Quality", "Severity", "TypeOptions"]
+
 LOGICAL_OF_PHYSICAL = {
     "text": "string",
     "uuid": "string",
@@ -29,192 +40,40 @@ LOGICAL_OF_PHYSICAL = {
     "date": "date",
     "timestamptz": "timestamp",
 }
-NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+NUMERIC = re.compile(r"numeric\((\d{1,2}),(\d{1,2})\)")
+MOST_DIGITS = 38  # of Spark's DECIMAL
+# Columns that the platform adds to a table, or to the relations that it is made of.
+RESERVED = {"row_id", "known_at", "op", "side", "unit"}
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+class ColumnProperties(CustomProperties):
+    """What we add to a column of ODCS."""
 
-
-def parse_duration(text: object) -> object:
-    """``6h``, ``2d``, ``30m`` → timedelta."""
-    if isinstance(text, str) and (match := re.fullmatch(r"(\d+)\s*(m|h|d)", text)):
-        return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
-    raise ValueError("a duration is a number and m, h or d, like 6h")
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-def custom_properties(items: object, *, allowed: set[str]) -> dict[str, Any]:
-    """ODCS customProperties (a list of property/value pairs) as a mapping.
-
-    Raises:
-        ValueError: for a property that we do not know, or that stands twice.
-    """
-    found: dict[str, Any] = {}
-    for item in items if isinstance(items, list) else [items]:
-        if not isinstance(item, dict) or set(item) != {"property", "value"}:
-            raise ValueError("customProperties is a list of {property: …, value: …}")
-        name = item["property"]
-        if name not in allowed:
-            raise ValueError(f"unknown custom property {name!r}; known here: {', '.join(sorted(allowed))}")
-        if name in found:
-            raise ValueError(f"custom property {name!r} stands twice")
-        found[name] = item["value"]
-    return found
-
-
-class Dialect(Strict):
-    """How a delimited text file is written."""
-
-    separator: str = Field(",", description="one character, or the word `blanks` for runs of spaces and tabs")
-    header: bool = True
-    encoding: str = "utf-8"
-    quote: str | None = '"'
-    decimal: Literal[".", ","] = "."
-    null_values: tuple[str, ...] = Field(("",), alias="nullValues")
-    compression: Literal["none", "gzip", "infer"] = "infer"
-
-    @field_validator("separator")
-    @classmethod
-    def _is_one_character(cls, text: str) -> str:
-        if text != "blanks" and len(text) != 1:
-            raise ValueError("the separator is one character, or the word 'blanks'")
-        return text
-
-
-class Privacy(Strict):
-    """What happens to a personal column on the way in. Without a grant, personal data is not kept."""
-
-    policy: Literal["hash", "generalise", "drop", "keep"]
-    generaliser: Literal["age_band"] | None = None
-    purpose: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_shorthand(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"policy": value}
-        if isinstance(value, dict) and len(value) == 1:
-            (policy, argument), *_ = value.items()
-            if policy == "generalise":
-                return {"policy": policy, "generaliser": argument}
-            if policy == "keep":
-                return {"policy": policy, "purpose": argument}
-        return value
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Privacy:
-        if self.policy == "generalise" and not self.generaliser:
-            raise ValueError("generalise needs a target, like {generalise: age_band}")
-        if self.policy == "keep" and not self.purpose:
-            raise ValueError("keeping personal data needs a purpose, like {keep: billing}")
-        return self
-
-
-COUNT_QUERY = re.compile(
-    r"^\s*select\s+count\(\*\)\s+from\s+\{object\}\s+where\s+(?P<condition>.+)$", re.IGNORECASE | re.DOTALL
-)
-
-
-class Quality(Strict):
-    """One rule over a dataset or a column: a number of rows, compared with a limit."""
-
-    id: str
-    type: Literal["library", "sql"] = "library"
-    metric: Literal["nullValues", "invalidValues", "duplicateValues", "rowCount"] | None = None
-    arguments: dict[str, Any] = {}
-    query: str | None = Field(None, description="select count(*) from {object} where <rows that break the rule>")
-    unit: Literal["rows", "percent"] = "rows"
-    must_be: float | None = Field(None, alias="mustBe")
-    must_be_greater_or_equal: float | None = Field(None, alias="mustBeGreaterOrEqualTo")
-    must_be_less_or_equal: float | None = Field(None, alias="mustBeLessOrEqualTo")
-    must_be_between: tuple[float, float] | None = Field(None, alias="mustBeBetween")
-    severity: Severity
-    description: str = Field(min_length=10, description="when and why the limit was set")
-
-    @property
-    def bounds(self) -> tuple[float | None, float | None]:
-        """Lowest and highest allowed value, both included."""
-        if self.must_be is not None:
-            return self.must_be, self.must_be
-        if self.must_be_between is not None:
-            return self.must_be_between
-        return self.must_be_greater_or_equal, self.must_be_less_or_equal
-
-    @property
-    def broken_where(self) -> str:
-        """SQL condition of the rows that break an sql rule; they are the examples that a report shows."""
-        match = COUNT_QUERY.match(self.query or "")
-        return match["condition"].strip() if match else ""
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Quality:
-        comparisons = [
-            self.must_be is not None,
-            self.must_be_between is not None,
-            self.must_be_greater_or_equal is not None or self.must_be_less_or_equal is not None,
-        ]
-        if sum(comparisons) != 1:
-            raise ValueError("a rule has one comparison (mustBe, mustBeBetween …)")
-        if (self.type == "sql") == (self.metric is not None):
-            raise ValueError("a library rule has a `metric`, an sql rule a `query`")
-        if self.type == "sql" and not self.broken_where:
-            raise ValueError("an sql rule reads `select count(*) from {object} where <rows that break it>`")
-        return self
-
-
-class TypeOptions(Strict):
-    """ODCS logicalTypeOptions: what a single value must satisfy."""
-
-    pattern: str | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    min_length: int | None = Field(None, alias="minLength")
-    max_length: int | None = Field(None, alias="maxLength")
-    format: str | None = Field(None, description="date or timestamp pattern in Spark's letters, like yyyyMMdd")
+    privacy: Privacy | None = Field(None, description="`hash`, `drop`, {generalise: age_band} or {keep: <purpose>}")
 
 
 class Column(Strict):
     """A column as it is delivered."""
 
-    name: str
+    name: str = Field(description="lower_snake_case; carries the unit, like amount_usd")
     physical_name: str = Field("", alias="physicalName", description="its name in the delivery; default: name")
     logical_type: Literal["string", "integer", "number", "boolean", "date", "timestamp"] = Field(alias="logicalType")
-    physical_type: str = Field(alias="physicalType")
-    primary_key: bool = Field(False, alias="primaryKey")
-    required: bool = False
-    unique: bool = False
-    classification: Literal["public", "internal", "personal"] = "internal"
-    critical: bool = Field(False, alias="criticalDataElement")
-    description: str
-    options: TypeOptions = Field(TypeOptions(), alias="logicalTypeOptions")
-    quality: tuple[Quality, ...] = ()
-    privacy: Privacy | None = None
+    physical_type: str = Field(alias="physicalType", description="Postgres's type")
+    primary_key: bool = Field(False, alias="primaryKey", description="part of the key that the grain names")
+    required: bool = Field(False, description="every row has a value")
+    unique: bool = Field(False, description="no value repeats")
+    classification: Literal["public", "internal", "personal"] = Field(
+        "internal", description="personal columns need a `privacy` policy and are hidden from analysts"
+    )
+    critical: bool = Field(False, alias="criticalDataElement", description="marks what the business cannot do without")
+    description: str = Field(min_length=1, description="what a value means; goes into comments, dbt and Feast")
+    options: TypeOptions = Field(TypeOptions(), alias="logicalTypeOptions", description="what every value satisfies")
+    quality: tuple[Quality, ...] = Field((), description="rules about this column")
+    custom: ColumnProperties = Field(ColumnProperties(), alias="customProperties", description="`privacy`")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _lift_custom_properties(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "customProperties" in value:
-            value = dict(value)
-            value.update(custom_properties(value.pop("customProperties"), allowed={"privacy"}))
-        return value
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Column:
-        if not NAME.match(self.name):
-            raise ValueError(f"column name {self.name!r} is not lower_snake_case")
-        if not PHYSICAL_TYPE.match(self.physical_type):
-            raise ValueError(
-                f"physicalType {self.physical_type!r} is not one of ours (numeric needs precision and scale)"
-            )
-        logical = LOGICAL_OF_PHYSICAL[self.physical_type.split("(")[0]]
-        if logical != self.logical_type:
-            raise ValueError(f"physicalType {self.physical_type} is logicalType {logical}, not {self.logical_type}")
-        if (self.classification == "personal") != (self.privacy is not None):
-            raise ValueError("a column has a `privacy` policy exactly when its classification is personal")
-        return self
+    @property
+    def privacy(self) -> Privacy | None:
+        return self.custom.privacy
 
     @property
     def delivered_name(self) -> str:
@@ -224,7 +83,7 @@ class Column(Strict):
     def allowed_values(self) -> tuple[str, ...] | None:
         """Values that a row must have one of, when the contract makes that an error for every row."""
         for rule in self.quality:
-            if rule.metric == "invalidValues" and rule.severity == "error" and rule.must_be == 0:
+            if rule.tells_single_rows and rule.severity == "error":
                 return tuple(str(v) for v in rule.arguments["validValues"])
         return None
 
@@ -235,14 +94,56 @@ class Column(Strict):
             return self
         if self.privacy.policy == "drop":
             return None
-        name = f"{self.name}_hash" if self.privacy.policy == "hash" else str(self.privacy.generaliser)
+        hashed = self.privacy.policy == "hash"  # equal values have equal hashes, so what tells rows apart still does
         return Column(
-            name=name,
+            name=f"{self.name}_hash" if hashed else str(self.privacy.generaliser),
             logicalType="string",
             physicalType="text",
+            primaryKey=self.primary_key and hashed,
             required=self.required,
-            description=f"{self.description} ({self.privacy.policy}d on the way in)".replace("hashd", "hashed"),
+            unique=self.unique and hashed,
+            description=f"{self.description} ({'hashed' if hashed else 'generalised'} on the way in)",
         )
+
+    @model_validator(mode="after")
+    def _has_a_type(self) -> Column:
+        if not NAME.match(self.name) or self.name in RESERVED:
+            reason = "is the platform's own" if self.name in RESERVED else "is not lower_snake_case"
+            raise Misplaced(f"column name {self.name!r} {reason}", "name")
+        numeric = NUMERIC.fullmatch(self.physical_type)
+        logical = LOGICAL_OF_PHYSICAL.get("numeric" if numeric else self.physical_type)
+        if logical is None or (self.physical_type == "numeric"):
+            types = ", ".join(t if t != "numeric" else "numeric(<digits>,<decimals>)" for t in LOGICAL_OF_PHYSICAL)
+            raise Misplaced(f"physicalType {self.physical_type!r} is unknown; known: {types}", "physicalType")
+        if numeric and not (int(numeric[2]) <= int(numeric[1]) <= MOST_DIGITS and int(numeric[1]) > 0):
+            limit = f"at most {MOST_DIGITS} digits, and no more decimals than digits"
+            raise Misplaced(f"{self.physical_type} is out of range: {limit}", "physicalType")
+        if logical != self.logical_type:
+            message = f"physicalType {self.physical_type} is logicalType {logical}, not {self.logical_type}"
+            raise Misplaced(message, "logicalType")
+        if misfit := self.options.misfit(self.logical_type):
+            message = f"{misfit} says nothing of a {self.logical_type}"
+            raise Misplaced(message, "logicalTypeOptions", misfit)
+        return self
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Column:
+        if (self.classification == "personal") != (self.privacy is not None):
+            raise ValueError("a column has a `privacy` policy exactly when its classification is personal")
+        if self.primary_key and not self.required:
+            raise Misplaced(f"column {self.name!r} is part of the key, so it must be required", "primaryKey")
+        if self.privacy and self.privacy.generaliser == "age_band" and self.logical_type != "date":
+            raise Misplaced("an age band is made of a date", "customProperties", "privacy")
+        for position, rule in enumerate(self.quality):
+            at = ("quality", position)
+            if rule.metric == "rowCount":
+                raise Misplaced("rowCount is a rule of the dataset, not of a column", *at)
+            if rule.metric == "duplicateValues" and rule.arguments:
+                raise Misplaced("a column's duplicateValues names no properties", *at, "arguments")
+            if self.published is not self and not rule.tells_single_rows:
+                lost = "only invalidValues with mustBe: 0 can be checked before the policy takes the values away"
+                raise Misplaced(f"rule {rule.id!r} of a column that is not kept: {lost}", *at)
+        return self
 
 
 class Contract(Strict):
@@ -334,15 +235,6 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Contract:
-        names = [c.name for c in self.published_columns]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"column {twice[0]!r} stands twice")
-        if self.day_column not in names:
-            raise ValueError(f"eventDay {self.day_column!r} is not a published column")
-        if self.layer != "sources" and not self.key:
-            raise ValueError("no column is primaryKey: the grain needs a key")
-        if (self.kind == "keyed") != (self.unit_key is not None):
-            raise ValueError("unitKey belongs to materialization keyed, and keyed needs it")
-        if self.unit_key and self.unit_key not in names:
-            raise ValueError(f"unitKey {self.unit_key!r} is not a column")
+        for broken in broken_rules(self):
+            raise broken
         return self

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from data_platform.contracts.model import Column, Contract, Dialect, Quality, Severity
+from data_platform.contracts.model import Column, Contract, Dialect, Severity
 
 SPARK_TYPES = {
     "text": "STRING",
@@ -71,14 +71,9 @@ def _rules_of(column: Column, dialect: Dialect) -> Iterator[RowRule]:
         yield rule("length", lengths)
     if limits := _bounds(typed, options.minimum, options.maximum):
         yield rule("range", limits)
-    for quality in filter(is_row_rule, column.quality):
+    for quality in (rule for rule in column.quality if rule.tells_single_rows):
         values = ", ".join(_typed_literal(column, value) for value in quality.arguments["validValues"])
         yield rule("allowed", f"{typed} IN ({values})", quality.severity)
-
-
-def is_row_rule(quality: Quality) -> bool:
-    """Whether a rule over a column tells good from broken rows one by one."""
-    return quality.metric == "invalidValues" and quality.must_be == 0 and "validValues" in quality.arguments
 
 
 def typed_expression(column: Column, dialect: Dialect) -> str:

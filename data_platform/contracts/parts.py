@@ -1,0 +1,163 @@
+"""The small parts that contracts are made of.
+
+Anything unknown is an error: a misspelt key must not silently switch a rule off.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Severity = Literal["error", "warning"]
+NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+
+
+class Misplaced(ValueError):
+    """A rule between parts of a contract is broken; ``at`` is the way to the part to mend, from the validated one."""
+
+    def __init__(self, message: str, *at: str | int) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def parse_duration(text: object) -> object:
+    """``6h``, ``2d``, ``30m`` → timedelta."""
+    if isinstance(text, str) and (match := re.fullmatch(r"(\d+)\s*(m|h|d)", text)):
+        return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
+    raise ValueError("a duration is a number and m, h or d, like 6h")
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class CustomProperties(Strict):
+    """ODCS customProperties, in the file a list of property/value pairs; a subclass has a field a property."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pairs(cls, items: Any) -> Any:
+        if not isinstance(items, list):
+            return items
+        found: dict[str, Any] = {}
+        for position, item in enumerate(items):
+            if not isinstance(item, dict) or set(item) != {"property", "value"}:
+                raise Misplaced("customProperties is a list of {property: …, value: …}", position)
+            if item["property"] in found:
+                raise Misplaced(f"custom property {item['property']!r} stands twice", position)
+            found[item["property"]] = item["value"]
+        return found
+
+
+class Dialect(Strict):
+    """How a delivered text file is written."""
+
+    separator: str = Field(",", description="one character, or the word `blanks` for runs of spaces and tabs")
+    header: bool = Field(True, description="whether the first line names the columns")
+    encoding: str = Field("utf-8", description="a codec of Python, like `utf-8` or `latin-1`")
+    quote: str | None = Field('"', description="the character around fields that hold separators; null for none")
+    decimal: Literal[".", ","] = Field(".", description="what stands before the decimals of a number")
+    null_values: tuple[str, ...] = Field(("",), alias="nullValues", description="texts that mean: no value")
+    compression: Literal["none", "gzip", "infer"] = Field(
+        "infer", description="`infer`: gzip when the name ends in .gz"
+    )
+
+    @field_validator("separator")
+    @classmethod
+    def _is_one_character(cls, text: str) -> str:
+        if text != "blanks" and len(text) != 1:
+            raise ValueError("the separator is one character, or the word 'blanks'")
+        return text
+
+    @field_validator("quote")
+    @classmethod
+    def _quote_is_one_character(cls, text: str | None) -> str | None:
+        if text is not None and len(text) != 1:
+            raise ValueError("the quote is one character, or null")
+        return text
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise ValueError(f"encoding {name!r} is unknown; utf-8 and latin-1 are known") from None
+        return name
+
+
+class Privacy(Strict):
+    """What happens to a personal column on the way in. Without a grant, personal data is not kept."""
+
+    policy: Literal["hash", "generalise", "drop", "keep"]
+    generaliser: Literal["age_band"] | None = None
+    purpose: str | None = Field(None, min_length=5)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"policy": value}
+        if isinstance(value, dict) and len(value) == 1:
+            (policy, argument), *_ = value.items()
+            if policy == "generalise":
+                return {"policy": policy, "generaliser": argument}
+            if policy == "keep":
+                return {"policy": policy, "purpose": argument}
+        return value
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Privacy:
+        if (self.policy == "generalise") != (self.generaliser is not None):
+            raise ValueError("generalise needs a target, like {generalise: age_band}")
+        if (self.policy == "keep") != (self.purpose is not None):
+            raise ValueError("keeping personal data needs a purpose, like {keep: billing}")
+        return self
+
+
+class TypeOptions(Strict):
+    """ODCS logicalTypeOptions: what a single value must satisfy."""
+
+    pattern: str | None = Field(None, description="regular expression, found in the text; anchor it with ^ and $")
+    minimum: float | None = Field(None, description="lowest number, included")
+    maximum: float | None = Field(None, description="highest number, included")
+    min_length: int | None = Field(None, alias="minLength", ge=0, description="fewest characters")
+    max_length: int | None = Field(None, alias="maxLength", ge=0, description="most characters")
+    format: str | None = Field(None, description="date or timestamp pattern in Spark's letters, like yyyyMMdd")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        return pattern
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> TypeOptions:
+        bounds = ((self.minimum, self.maximum, "maximum"), (self.min_length, self.max_length, "maxLength"))
+        for low, high, name in bounds:
+            if low is not None and high is not None and low > high:
+                raise Misplaced(f"the {name} is below its lower bound: no value could pass", name)
+        return self
+
+    def misfit(self, logical_type: str) -> str:
+        """Name of an option that says nothing of values of this type, or an empty text."""
+        fitting = {
+            "string": {"pattern", "minLength", "maxLength"},
+            "integer": {"minimum", "maximum"},
+            "number": {"minimum", "maximum"},
+            "date": {"format"},
+            "timestamp": {"format"},
+        }
+        given = self.model_dump(by_alias=True, exclude_none=True)
+        return next((name for name in given if name not in fitting.get(logical_type, set())), "")
