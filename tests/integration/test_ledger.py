@@ -94,7 +94,7 @@ def test_a_corrected_file_supersedes_once_it_is_live_and_not_before(platform: Pl
     make_live("a.txt", rows=3)
     assert states() == [("a.txt", "superseded"), ("a.txt", "live")]
     with transaction() as connection:
-        assert list(ledger.fingerprints(connection, get_contracts()["purchases"]).values())[0].endswith(":3:123")
+        assert next(iter(ledger.fingerprints(connection, get_contracts()["purchases"]).values())).endswith(":3:123")
 
 
 def test_a_day_has_the_same_fingerprint_in_one_file_as_in_two(platform: Platform) -> None:

@@ -1,0 +1,259 @@
+"""The whole path without Airflow, on a small shop: what is published is a function of what landed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform import orchestrate, staleness
+from data_platform.contracts.load import get_contracts
+from data_platform.failures import InputError, PermanentFailure, PlatformError
+from data_platform.intervals import ONE_DAY, Interval
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.runs import STEPS
+from data_platform.warehouse.connection import execute, open_connection, query, transaction
+from sample_company.manifest import Manifest
+from sample_company.small import land_small_shop
+from tests.conftest import Platform, make_platform
+
+pytestmark = pytest.mark.integration
+
+START, DAYS = date(1998, 1, 5), 16
+END = START + DAYS * ONE_DAY
+LAST = END - ONE_DAY
+DP = Path(sys.executable).with_name("dp")
+
+
+@pytest.fixture
+def shop(
+    postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Platform, Manifest]]:
+    """A platform on the day after a small shop's last, with everything landed and nothing run."""
+    for platform in make_platform(postgres, tmp_path, monkeypatch, today=END):
+        yield platform, land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
+
+
+def published() -> dict[str, list[tuple[Any, ...]]]:
+    """Every published table in every contract column, sorted: what promise 3 compares."""
+    found = {}
+    with transaction() as connection:
+        for contract in get_contracts():
+            columns = ", ".join(c.name for c in contract.published_columns)
+            rows = query(connection, f"select {columns} from {contract.table}")
+            found[contract.table] = sorted((tuple(r.values()) for r in rows), key=repr)
+    return found
+
+
+def write_counts() -> dict[str, tuple[int, int, int]]:
+    """Rows ever inserted, updated, deleted in each published table, as the server counts."""
+    with transaction() as connection:
+        execute(connection, "select pg_stat_force_next_flush()")
+        rows = query(
+            connection,
+            """select schemaname || '.' || relname as name, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables
+               where schemaname in ('raw', 'marts', 'features', 'online')""",
+        )
+    return {r["name"]: (r["n_tup_ins"], r["n_tup_upd"], r["n_tup_del"]) for r in rows}
+
+
+def stale() -> list[staleness.Stale]:
+    with transaction() as connection:
+        return staleness.find_stale(connection, LAST)
+
+
+def dp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([DP, *arguments], capture_output=True, text=True, check=False, **options)
+
+
+def test_what_lands_is_published_and_every_row_accounted_for(shop: tuple[Platform, Manifest]) -> None:
+    _, manifest = shop
+    orchestrate.run_all(None)
+    assert stale() == []
+    broken: Counter[str] = Counter()
+    for entry in manifest:
+        broken.update(line.rule for line in entry.broken_lines)
+    with transaction("steward") as connection:
+        rows = query(connection, "select count(*) as n from quarantine.rows")[0]["n"]
+        files = query(connection, "select path, rows_read, rows_live, rows_quarantined from ops.files order by path")
+        lines = query(connection, "select path, line from quarantine.rows join ops.files using (file_id) order by 1, 2")
+    assert rows == sum(broken.values()) > 0
+    expected = {f"landing/{e.path}": (e.rows, len(e.broken_lines)) for e in manifest}
+    assert {f["path"]: (f["rows_read"], f["rows_quarantined"]) for f in files} == expected
+    assert all(f["rows_read"] == f["rows_live"] + f["rows_quarantined"] for f in files)
+    planted = sorted((f"landing/{e.path}", b.line) for e in manifest for b in e.broken_lines)
+    assert [(r["path"], r["line"]) for r in lines] == planted
+    tables = published()
+    assert len(tables["raw.purchases"]) == sum(e.rows - len(e.broken_lines) for e in manifest if "purchases" in e.path)
+    assert all(tables.values()), "no table is empty"
+
+
+def test_days_run_again_write_nothing(shop: tuple[Platform, Manifest]) -> None:
+    orchestrate.run_all(None)
+    before, counts = published(), write_counts()
+    orchestrate.run_all(Interval.of_day(START + 3 * ONE_DAY))
+    orchestrate.run_all(Interval(START, END))
+    assert orchestrate.run_all(None).run is None, "nothing is stale"
+    assert published() == before
+    assert write_counts() == counts
+
+
+def test_day_by_day_equals_all_at_once_and_so_does_any_order(
+    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, _ = shop
+    orchestrate.run_all(None)
+    at_once = published()
+    first = sorted((platform.landing / "shop").rglob("*.*"))
+    for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
+        for part in (first[::2], first[1::2]):
+            for file in part:
+                target = other.landing / file.relative_to(platform.landing)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, target)
+            orchestrate.run_all(None)
+        assert published() == at_once
+
+
+def test_one_big_file_gives_the_same_tables_as_a_file_a_day(
+    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, _ = shop
+    orchestrate.run_all(None)
+    in_days = published()
+    files = sorted((platform.landing / "shop/purchases").glob("*.txt"))
+    for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
+        shutil.copytree(platform.landing / "shop/customers", other.landing / "shop/customers")
+        whole = other.landing / "shop/purchases/all.txt"
+        whole.parent.mkdir(parents=True)
+        header = files[0].read_bytes().split(b"\n")[0] + b"\n"
+        whole.write_bytes(header + b"".join(f.read_bytes().split(b"\n", 1)[1] for f in files))
+        orchestrate.run_all(None)
+        assert published() == in_days
+
+
+def test_a_corrected_and_a_late_file_end_in_the_state_of_a_clean_load(
+    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, _ = shop
+    purchases = sorted((platform.landing / "shop/purchases").glob("*.txt"))
+    late = purchases[4]
+    kept = late.read_bytes()
+    late.unlink()
+    orchestrate.run_all(None)
+    late.write_bytes(kept)
+    corrected = purchases[2]
+    corrected.write_bytes(b"\n".join(corrected.read_bytes().split(b"\n")[:-3]) + b"\n")
+    assert {s.what for s in stale()} == set(), "not discovered yet"
+    orchestrate.run_all(None)
+    assert stale() == []
+    repaired = published()
+    for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
+        shutil.copytree(platform.landing, other.landing)
+        orchestrate.run_all(None)
+        assert published() == repaired
+
+
+def test_a_bad_file_fails_alone(shop: tuple[Platform, Manifest]) -> None:
+    platform, _ = shop
+    bad = platform.landing / "shop/purchases/1998-01-09.txt"
+    bad.write_bytes(b" customer date number_of_cds dollar_value\r\n 00001 19980109 1 1.00\r\n")
+    opened = orchestrate.run_all(None)
+    assert opened.run is not None
+    with transaction() as connection:
+        (message,) = orchestrate.held_back(connection, opened.run)
+    assert "1998-01-09.txt" in message
+    assert "customer_id" in message
+    assert published()["raw.purchases"]
+    done = dp("report", "--run", opened.run.run_id)
+    assert done.returncode == 3
+    assert "1998-01-09.txt" in done.stderr
+
+
+def test_a_failed_gate_leaves_consumers_the_previous_state(shop: tuple[Platform, Manifest]) -> None:
+    platform, _ = shop
+    orchestrate.run_all(None)
+    before = published()
+    extract = max((platform.landing / "shop/customers").glob("*.csv"))
+    lines = extract.read_bytes().split(b"\n")
+    extract.write_bytes(b"\n".join([*lines[:2], *lines[1:]]))
+    with pytest.raises(PlatformError, match="one_row_a_customer_and_extract") as failure:
+        orchestrate.run_all(None)
+    assert failure.value.kind == "gate"
+    assert published() == before
+    assert any(s.reason == "delivery changed" for s in stale())
+
+
+def test_a_missing_day_is_an_error_where_the_contract_says_so(shop: tuple[Platform, Manifest]) -> None:
+    platform, _ = shop
+    (platform.landing / "shop/purchases" / f"{LAST}.txt").unlink()
+    with pytest.raises(PermanentFailure, match=f"purchases.*{LAST}"):
+        orchestrate.run_all(Interval.of_day(LAST))
+    assert all(not rows for rows in published().values()), "nothing is written"
+
+
+def test_an_interval_beyond_the_last_whole_day_is_refused(shop: tuple[Platform, Manifest]) -> None:
+    with pytest.raises(InputError, match="reaches beyond the last whole day"):
+        orchestrate.run_all(Interval(LAST, END + ONE_DAY))
+
+
+def test_a_breaking_contract_stops_before_anything_is_written(
+    shop: tuple[Platform, Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrate.run_all(None)
+    purchases = get_contracts()["purchases"]
+    narrowed = purchases.model_copy(update={"columns": purchases.columns[:-1]})
+    monkeypatch.setitem(get_contracts()._by_dataset, "purchases", narrowed)
+    with transaction() as connection:
+        runs = query(connection, "select count(*) as n from ops.runs")
+    with pytest.raises(PermanentFailure, match=r"raw\.purchases.*amount_usd"):
+        orchestrate.run_all(Interval.of_day(LAST))
+    with transaction() as connection:
+        assert query(connection, "select count(*) as n from ops.runs") == runs
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_kill_in_any_step_then_one_run_reaches_the_clean_state(shop: tuple[Platform, Manifest], step: str) -> None:
+    orchestrate.run_all(Interval(START, START + 8 * ONE_DAY))
+    before = published()
+    command = [DP, "run"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait_for(step, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if STEPS.index(step) < STEPS.index("publish"):
+        assert published() == before
+    done = dp("run")
+    assert done.returncode == 0, done.stderr
+    assert stale() == []
+    after = published()
+    counts = write_counts()
+    orchestrate.run_all(Interval(START, END))
+    assert (published(), write_counts()) == (after, counts)
+
+
+def _wait_for(step: str, process: subprocess.Popen[bytes]) -> None:
+    """Waits until the run has begun a step."""
+    connection = open_connection()
+    connection.autocommit = True
+    deadline = time.monotonic() + 120
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            if query(connection, "select 1 from ops.run_steps where step = %s and state = 'running'", (step,)):
+                return
+            time.sleep(0.02)
+    finally:
+        connection.close()
+    pytest.fail(f"the run ended, or hung, before step {step}")
