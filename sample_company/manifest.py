@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -81,7 +82,7 @@ class Manifest:
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         for number, line in enumerate(lines, start=1):
             try:
-                fields = json.loads(line)
+                fields = _json_object(line)
                 if "generator" in fields:
                     manifest.add(Entry.model_validate(fields))
                 else:
@@ -111,3 +112,10 @@ class Manifest:
     def to_text(self) -> str:
         """The file's content: a function of the entries, whatever the order in which they were added."""
         return "".join([*(entry.to_line() for entry in self), *self._others])
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    fields = json.loads(line)
+    if not isinstance(fields, dict):
+        raise TypeError("a line is a JSON object")
+    return fields

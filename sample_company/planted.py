@@ -31,6 +31,7 @@ CUSTOMER_KINDS = (
     "invalid_utf8",
     "unknown_country",
     "unknown_gender",
+    "malformed_quotes",
 )
 
 
@@ -78,8 +79,8 @@ def break_purchase(kind: str, row: bytes, rng: np.random.Generator) -> tuple[byt
             # A day that no month has, and a year that was written short.
             return _purchase(customer, (day[:4] + b"0231", day[2:])[alternative], count, amount), "purchased_on"
         case "missing_key":
-            # Blanks separate the fields, so a parser sees three of them.
-            return _purchase(b"     ", day, count, amount), "customer_id"
+            # Blanks separate the fields, so a reader finds three of them and cannot tell which is missing.
+            return _purchase(b"     ", day, count, amount), None
         case "bad_key":
             return _purchase((b"A" + customer[1:], customer[:4])[alternative], day, count, amount), "customer_id"
         case "negative_count":
@@ -125,6 +126,10 @@ def break_customer(kind: str, fields: Mapping[str, str], rng: np.random.Generato
             # Latin-1 from a clerk's old terminal.
             fault, broken["full_name"] = "full_name", f"José {fields['full_name'].split()[-1]}"
             return ",".join(broken.values()).encode("latin-1", errors="replace"), fault
+        case "malformed_quotes":
+            # A lenient reader takes it for a name. The quotes are balanced, or they would swallow the next records.
+            first, last = fields["full_name"].split(maxsplit=1)
+            fault, broken["full_name"] = None, (f'{first} "Bee" {last}', f'"{first}" {last}')[alternative]
         case "unknown_country":
             fault, broken["country"] = "country", "XX"
         case "unknown_gender":
