@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     spark_connect_token: SecretStr = SecretStr("")
 
     sample_company: bool = Field(False, description="a generated day of the sample company lands before each night")
+    ingest_batch_mb: int = Field(256, description="text that one ingestion job reads at most, in MB; bounds memory")
+
     business_date_offset_days: int = Field(0, description="the business date is today (UTC) minus this many days")
 
     privacy_hash_key: SecretStr = Field(SecretStr(""), description="HMAC key of the `hash` policy, hex")

@@ -241,9 +241,7 @@ def _good_batch(records: _Records, good: NDArray[np.bool_], layout: Layout) -> p
         data, widths = buffer.tobytes(), widths[good]
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data if layout.separator is not None else _single_blanks(buffer)),
-        read_options=pa.csv.ReadOptions(
-            column_names=list(layout.names), block_size=len(data) + 1, use_threads=False
-        ),
+        read_options=pa.csv.ReadOptions(column_names=list(layout.names), block_size=len(data) + 1, use_threads=False),
         parse_options=pa.csv.ParseOptions(
             delimiter=layout.separator or " ",
             quote_char=layout.quote if len(records.quotes) and layout.quote else False,

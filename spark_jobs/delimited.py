@@ -51,7 +51,9 @@ def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
             f"{name} is not a whole gzip file: {error}", hint="ask the source to deliver it again"
         ) from None
     except OSError as error:
-        raise UnreadableFileError(f"{name} cannot be read: {error.strerror or error}", hint="check the file and its rights") from None
+        raise UnreadableFileError(
+            f"{name} cannot be read: {error.strerror or error}", hint="check the file and its rights"
+        ) from None
 
 
 def _open(file: Path, layout: Layout) -> BinaryIO:
@@ -103,7 +105,8 @@ def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]
         buffer = buffer[block.consumed :]
         if not final and len(buffer) > 2 * MAX_RECORD_BYTES and buffer.find(b"\n", 0, MAX_RECORD_BYTES) < 0:
             raise UnreadableFileError(
-                f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes", hint="is it text of this dialect at all?"
+                f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes",
+                hint="is it text of this dialect at all?",
             )
 
 

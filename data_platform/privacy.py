@@ -1,0 +1,103 @@
+"""What becomes of personal values on the way in: pseudonyms, coarser values, encrypted raw text.
+
+``hash``: HMAC-SHA256 under ``PRIVACY_HASH_KEY``, cut to 128 bits, in hex. The same person gets the same pseudonym in every
+dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; and of a value
+that is written with digits and the signs of telephone numbers alone, the digits. Without the key a pseudonym can
+neither be turned back nor be checked against a guess.
+
+``generalise: age_band``: the band of the age on the row's day. ``drop``: nothing is left. ``keep``: the value stays, for
+the purpose that the contract grants.
+
+Raw text of quarantined rows is a Fernet token under ``QUARANTINE_KEY`` where the dataset has personal columns.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import unicodedata
+from collections.abc import Callable
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from data_platform.failures import InputError
+from data_platform.settings import get_settings
+
+PSEUDONYM_HEX = 32
+MINIMUM_KEY_BYTES = 16
+UNKNOWN = "unknown"
+# Lowest age of each band; ages from 120 up are nobody's.
+AGE_BANDS = ((0, "0-17"), (18, "18-24"), (25, "25-34"), (35, "35-44"), (45, "45-54"), (55, "55-64"), (65, "65+"))
+OLDEST = 120
+TELEPHONE = re.compile(r"[+(]?\d[\d\s()./-]{4,}")
+
+
+def hash_key() -> bytes:
+    """The key of the ``hash`` policy.
+
+    Raises:
+        InputError: when it is missing, no hex, or too short.
+    """
+    text = get_settings().privacy_hash_key.get_secret_value()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) < MINIMUM_KEY_BYTES:
+        raise InputError(
+            f"PRIVACY_HASH_KEY must be at least {MINIMUM_KEY_BYTES * 2} hex digits",
+            hint="`make up` writes one into .env; a changed key makes new pseudonyms of everybody",
+        )
+    return key
+
+
+def quarantine_key() -> bytes:
+    """The Fernet key of quarantined raw text.
+
+    Raises:
+        InputError: when it is missing or malformed.
+    """
+    key = get_settings().quarantine_key.get_secret_value().encode()
+    try:
+        Fernet(key)
+    except ValueError:
+        raise InputError("QUARANTINE_KEY is not a Fernet key", hint="`make up` writes one into .env") from None
+    return key
+
+
+def normalise(value: str) -> str:
+    """The form in which equal e-mail addresses, names and telephone numbers are equal."""
+    text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+    return re.sub(r"\D", "", text) if TELEPHONE.fullmatch(text) else text
+
+
+def pseudonym(value: str, key: bytes) -> str:
+    """128 bits of HMAC-SHA256 over the value's normal form, in hex."""
+    return hmac.digest(key, normalise(value).encode(), "sha256").hex()[:PSEUDONYM_HEX]
+
+
+def encrypter(key: bytes) -> Callable[[str], str]:
+    """A function that turns text into a Fernet token."""
+    fernet = Fernet(key)
+    return lambda text: fernet.encrypt(text.encode()).decode()
+
+
+def decrypt(token: bytes, key: bytes) -> str:
+    """The text of a Fernet token.
+
+    Raises:
+        InputError: when the key is not the one it was written with.
+    """
+    try:
+        return Fernet(key).decrypt(token).decode()
+    except InvalidToken:
+        raise InputError(
+            "the raw text was encrypted with another QUARANTINE_KEY", hint="restore that key in .env"
+        ) from None
+
+
+def age_band_sql(birth: str, day: str) -> str:
+    """Spark SQL of the age band that a birth date falls into on a day; both are expressions of type DATE."""
+    age = f"floor(months_between({day}, {birth}) / 12)"
+    bands = " ".join(f"WHEN {age} >= {lowest} THEN '{band}'" for lowest, band in reversed(AGE_BANDS))
+    return f"CASE WHEN {birth} IS NULL OR {age} >= {OLDEST} THEN '{UNKNOWN}' {bands} ELSE '{UNKNOWN}' END"

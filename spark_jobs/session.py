@@ -1,0 +1,120 @@
+"""The Spark session: a Connect server where one is set up and answers, else a Spark inside this process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from data_platform.failures import InputError, TransientFailure
+from data_platform.local.java import DEBIAN_PACKAGE, SUPPORTED, find_java_home
+from data_platform.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+APPLICATION = "data-platform"
+# Hold in any session, also in one that a server shares.
+SESSION_OPTIONS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    # The default, INT96, has no statistics and is not what Delta writes.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # What is personal must not come out of a failing worker by way of its source lines' values.
+    "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "true",
+}
+
+
+@lru_cache(maxsize=1)
+def get_spark() -> SparkSession:
+    """The session of this process; started by the first call.
+
+    Raises:
+        InputError: when no Java is found.
+        TransientFailure: when Spark does not start.
+    """
+    settings = get_settings()
+    if settings.spark_remote and _answers(settings.spark_remote):
+        return _connect(settings)
+    return _start_local(settings)
+
+
+def _answers(remote: str) -> bool:
+    parts = urlsplit(remote)
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 15002), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def _connect(settings: Settings) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    token = settings.spark_connect_token.get_secret_value()
+    if token:
+        # By the environment: in the address it would show up in messages.
+        os.environ["SPARK_CONNECT_AUTHENTICATE_TOKEN"] = token
+    builder = SparkSession.builder.remote(settings.spark_remote).appName(APPLICATION)
+    for name, value in SESSION_OPTIONS.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def _start_local(settings: Settings) -> SparkSession:
+    home = find_java_home()
+    if home is None:
+        versions = " or ".join(map(str, SUPPORTED))
+        raise InputError(
+            f"Spark needs Java {versions}, and none was found",
+            hint=f"install it: apt-get install {DEBIAN_PACKAGE}; or point JAVA_HOME at one",
+        )
+    os.environ["JAVA_HOME"] = str(home)
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ.pop("SPARK_REMOTE", None)
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master(settings.spark_master).appName(APPLICATION)
+    for name, value in (launch_options(settings) | SESSION_OPTIONS).items():
+        builder = builder.config(name, value)
+    try:
+        return builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        raise TransientFailure(
+            f"Spark does not start: {error}", hint="check free memory and disk, then try again"
+        ) from None
+
+
+def launch_options(settings: Settings) -> dict[str, str]:
+    """What a Spark of our own starts with; no secret is among it, for it stands in the process list."""
+    scratch = settings.state_dir / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    options = {
+        "spark.driver.memory": "1500m",
+        "spark.driver.extraJavaOptions": " ".join(java_options(scratch)),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.local.dir": str(scratch / "tmp"),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.master.rest.enabled": "false",
+    }
+    if settings.spark_master.startswith("local"):
+        options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return options
+
+
+def java_options(scratch: Path) -> list[str]:
+    """Options for a quick start: few compiler and collector threads, classes from an archive once there is one."""
+    archive = scratch / "classes.jsa"
+    use = "-XX:SharedArchiveFile" if archive.exists() else "-XX:ArchiveClassesAtExit"
+    log = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+    return ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"{use}={archive}", "-Xshare:auto", "-Xlog:cds=off", log]

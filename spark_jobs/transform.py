@@ -1,0 +1,131 @@
+"""Delivered strings → typed, checked, safe rows: pure functions from DataFrame to DataFrame.
+
+Up to ``protect`` rows hold plain personal values: nothing before it may shuffle, cache or spill. It is a ``mapInArrow``,
+not a column function, because Spark queues the rows around a Python column function, on disk if it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from data_platform.contracts.compile.spark import identifier, literal, row_rules, typed_expression
+from data_platform.contracts.model import Column, Contract
+from data_platform.privacy import age_band_sql, encrypter, hash_key, pseudonym, quarantine_key
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# What every row has beside the published columns.
+ACCOUNT = ("file_id", "arrived_at", "line", "records", "failure", "rule", "rule_column", "raw")
+HASH_HEX = 32
+
+
+def transform(strings: DataFrame, contract: Contract) -> DataFrame:
+    """Rows with ACCOUNT, ``content_hash`` and the published columns.
+
+    A quarantined row has ``rule`` and ``raw`` and no values; a live row has values and neither; the last row of a file
+    (line 0) has ``records`` or ``failure`` only.
+    """
+    return with_content_hash(protect(check(strings, contract), contract), contract)
+
+
+def check(strings: DataFrame, contract: Contract) -> DataFrame:
+    """Types the values, finds the first broken rule, and generalises or drops personal columns."""
+    rules = [r for r in row_rules(contract) if r.severity == "error"]
+    day = identifier(contract.day_column)
+    typed = [f"{typed_expression(c, contract.dialect)} AS {identifier(c.name)}" for c in contract.columns]
+    if contract.day_from_path:
+        typed.insert(0, f"extract_day AS {day}")
+    # An array evaluates all rules and shares their common parts, which a chain of CASE would compute again.
+    conditions = ", ".join(r.expression for r in rules) or "true"
+    account = [c for c in ACCOUNT if not c.startswith("rule")]
+    found = strings.selectExpr(
+        *account, "error", "error_column", f"array_position(array({conditions}), false) AS broken", *typed
+    )
+    rule_names = _choose("broken", [r.rule for r in rules])
+    rule_columns = _choose("broken", [r.column for r in rules])
+    is_row = "line > 0"
+    named = found.selectExpr(
+        *account,
+        f"""CASE WHEN {is_row} THEN coalesce(error, {rule_names},
+            CASE WHEN {day} IS NULL THEN 'required' END) END AS rule""",
+        f"""CASE WHEN {is_row} AND error IS NULL THEN coalesce({rule_columns},
+            CASE WHEN {day} IS NULL THEN {literal(contract.day_column)} END) ELSE error_column END AS rule_column""",
+        *[identifier(c) for c in _value_columns(contract)],
+    )
+    account = [c for c in ACCOUNT if c != "raw"]
+    values = [
+        f"CASE WHEN line > 0 AND rule IS NULL THEN {expression} END AS {identifier(name)}"
+        for name, expression in _before_hashing(contract).items()
+    ]
+    return named.selectExpr(*account, r"CASE WHEN rule IS NOT NULL THEN rtrim('\r\n', raw) END AS raw", *values)
+
+
+def _choose(index: str, names: list[str]) -> str:
+    whens = " ".join(f"WHEN {i} THEN {literal(name)}" for i, name in enumerate(names, start=1))
+    return f"CASE {index} {whens} END" if names else "CAST(NULL AS STRING)"
+
+
+def _value_columns(contract: Contract) -> list[str]:
+    days = [contract.day_column] if contract.day_from_path else []
+    return days + [c.name for c in contract.columns]
+
+
+def _before_hashing(contract: Contract) -> dict[str, str]:
+    """Published name to expression; columns to be hashed still hold the plain value, as text."""
+    expressions = {contract.day_column: identifier(contract.day_column)} if contract.day_from_path else {}
+    for column in contract.columns:
+        if column.published is not None:
+            expressions[column.published.name] = _expression(column, contract.day_column)
+    return expressions
+
+
+def _expression(column: Column, day: str) -> str:
+    name = identifier(column.name)
+    if column.privacy is None or column.privacy.policy == "keep":
+        return name
+    if column.privacy.policy == "generalise":
+        return age_band_sql(name, identifier(day))
+    return f"CAST({name} AS STRING)"
+
+
+def protect(rows: DataFrame, contract: Contract) -> DataFrame:
+    """Replaces values to be hashed by pseudonyms, and encrypts raw text where the dataset has personal columns."""
+    if not contract.is_personal:
+        return rows
+    hashed = [c.published.name for c in contract.columns if c.privacy and c.privacy.policy == "hash" and c.published]
+    keys = {"hash": hash_key() if hashed else b"", "quarantine": quarantine_key()}
+
+    def replace(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return protect_batches(batches, hashed, keys)
+
+    return rows.mapInArrow(replace, rows.schema)
+
+
+def protect_batches(
+    batches: Iterator[pa.RecordBatch], hashed: list[str], keys: Mapping[str, bytes]
+) -> Iterator[pa.RecordBatch]:
+    """``protect`` for Arrow batches; ``keys`` are ``hash`` and ``quarantine``."""
+    encrypt = encrypter(keys["quarantine"])
+    for batch in batches:
+        for name in hashed:
+            texts = batch.column(name).to_pylist()
+            safe = pa.array([None if t is None else pseudonym(t, keys["hash"]) for t in texts], pa.string())
+            batch = batch.set_column(batch.schema.get_field_index(name), name, safe)
+        raw = batch.column("raw")
+        if raw.null_count < len(raw):
+            tokens = pa.array([None if t is None else encrypt(t) for t in raw.to_pylist()], pa.string())
+            batch = batch.set_column(batch.schema.get_field_index("raw"), "raw", tokens)
+        yield batch
+
+
+def with_content_hash(rows: DataFrame, contract: Contract) -> DataFrame:
+    """Adds ``content_hash``: 128 bits over the published values, in hex; equal rows have equal hashes in any file."""
+    columns = ", ".join(identifier(c.name) for c in contract.published_columns)
+    text = f"to_json(struct({columns}), map('ignoreNullFields', 'false'))"
+    return rows.selectExpr(
+        "*", f"CASE WHEN line > 0 AND rule IS NULL THEN left(sha2({text}, 256), {HASH_HEX}) END AS content_hash"
+    )
