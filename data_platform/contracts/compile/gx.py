@@ -1,16 +1,14 @@
 """Contract → a Great Expectations suite, as the plain dicts that GX builds expectations from.
 
-Map expectations (not null, between, …) are cheap: GX gathers their counts in one statement. Uniqueness and
-rules with a condition are ``unexpected_rows_expectation``: GX's own compound uniqueness joins the relation to
-itself, and none of its expectations bounds the rows of a condition.
+All of a suite's counts come from very few statements. Group sizes (keys, rows a day) and broken rows (any SQL
+condition) are expectations of our own, see ``data_platform.gates.expectations``.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from data_platform.contracts.compile.checks import Check, between, checks, describe
+from data_platform.contracts.compile.checks import Check, checks, describe
 from data_platform.contracts.model import Contract
 
 SEVERITIES = {"error": "critical", "warning": "warning"}
@@ -31,6 +29,7 @@ def _expectation(check: Check, contract: Contract) -> dict[str, Any]:
         "type": kind,
         "kwargs": kwargs,
         "severity": SEVERITIES[check.severity],
+        "description": describe(check),
         "meta": {
             "rule_id": check.rule_id,
             "expected": describe(check),
@@ -60,29 +59,13 @@ def _as_gx(check: Check, contract: Contract) -> tuple[str, dict[str, Any]]:
             }
         case "row_count" if not check.per_day:
             return "expect_table_row_count_to_be_between", limits
-        case _:
-            return "unexpected_rows_expectation", {"unexpected_rows_query": _query(check, contract.day_column)}
-
-
-def _query(check: Check, day_column: str) -> str:
-    """A statement over ``{batch}`` that returns rows exactly when the check fails."""
-    if check.kind == "unique":
-        keys = ", ".join(check.columns)
-        body = f"select {keys}, count(*) as rows from <batch> group by {keys} having count(*) > 1"
-    elif check.kind == "row_count":
-        good = between("count(*)", check.lowest, check.highest)
-        body = f"select {day_column}, count(*) as rows from <batch> group by {day_column} having not ({good})"
-    elif check.highest == 0:
-        body = f"select * from <batch> where {check.condition}"
-    else:
-        broken = f"count(*) filter (where {check.condition})"
-        observed = f"100.0 * {broken} / nullif(count(*), 0)" if check.percent else broken
-        good = between(observed, check.lowest, check.highest)
-        body = f"select {broken} as broken, count(*) as rows from <batch> having not ({good})"
-    return _escaped(body).replace("<batch>", "{batch}")
-
-
-def _escaped(sql: str) -> str:
-    """Guards literals against GX's ``str.format`` and SQLAlchemy's ``:name`` parameters."""
-    doubled = sql.replace("{", "{{").replace("}", "}}")
-    return re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", doubled)
+        case "row_count":
+            return "expect_group_sizes_to_be_between", {"columns": [contract.day_column], **limits}
+        case "unique":
+            return "expect_group_sizes_to_be_between", {"columns": list(check.columns), "max_value": 1}
+        case "broken_rows":
+            return "expect_broken_rows_to_be_between", {
+                "condition": check.condition,
+                "percent": check.percent,
+                **limits,
+            }

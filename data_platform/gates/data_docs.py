@@ -1,0 +1,45 @@
+"""Data Docs: GX's static pages of what the gates of the last runs said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from data_platform.gates.context import SITE
+from data_platform.gates.rules import Evaluation, Gate
+
+KEEP_RUNS = 10
+
+
+def add_pages(context: Any, run_id: str, gate: Gate, evaluations: Sequence[Evaluation]) -> None:
+    """Stores the results, writes their pages and the index, and drops those of older runs."""
+    from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.data_context.types.resource_identifiers import (
+        ExpectationSuiteIdentifier,
+        ValidationResultIdentifier,
+    )
+
+    store = context.validation_results_store
+    run = RunIdentifier(run_name=run_id, run_time=datetime.now(UTC))
+    written = []
+    for evaluation in evaluations:
+        if evaluation.document is None:
+            continue
+        name = f"after_{gate}.{evaluation.relation}"
+        evaluation.document.suite_name = name
+        evaluation.document.meta |= {"run_id": run, "validation_time": run.run_time}
+        key = ValidationResultIdentifier(ExpectationSuiteIdentifier(name), run, evaluation.relation)
+        store.set(key, evaluation.document)
+        written.append(key)
+    _prune(store)
+    context.build_data_docs(site_names=[SITE], resource_identifiers=written)
+
+
+def _prune(store: Any) -> None:
+    keys = store.list_keys()
+    latest = {key.run_id.run_name: key.run_id.run_time for key in sorted(keys, key=lambda k: k.run_id.run_time)}
+    kept = sorted(latest, key=latest.__getitem__)[-KEEP_RUNS:]
+    for key in keys:
+        if key.run_id.run_name not in kept:
+            store.remove_key(key)
