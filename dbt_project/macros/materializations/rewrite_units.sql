@@ -1,0 +1,163 @@
+{#
+    What `interval` and `keyed` have in common. For a model X four relations are made in the schema of the build:
+    X__scope (the units), X__new (their rows), X (view: published rows outside the scope, and X__new) and X__delta (what
+    differs from the published rows). History stays where it is.
+
+    Rows outside the scope, or after the build's last day, are dropped whatever the model yields: a model is right
+    without `in_scope`, only slower.
+#}
+{% macro rewrite_units(sql) %}
+    {% set own = contract_of_model() %}
+    {% set scope, new = companion('scope'), new_relation() %}
+    {% set reads = published_reads() %}
+    {% set names = "'" ~ this.schema ~ "', '" ~ own.schema ~ "', '" ~ this.identifier ~ "', '" ~ own.unit_column ~ "'" %}
+
+    {{ run_hooks(pre_hooks) }}
+    {# The first statement opens the transaction that `adapter.commit` ends. #}
+    {% call statement('drop_built') %}select ops.drop_built('{{ this.schema }}', '{{ this.identifier }}'){% endcall %}
+    {% do run_query('create table ' ~ new ~ ' (' ~ column_definitions() ~ ')') %}
+    {% do run_query('create table ' ~ scope ~ ' (unit ' ~ model.columns[own.unit_column].data_type ~ ')') %}
+
+    {% set work = read_work(own, reads) %}
+    {% if not work.whole %}
+        {% set derived = interval_scope(reads, work) if model.config.materialized == 'interval' else keyed_scope(reads, work) %}
+        {% do run_query('insert into ' ~ scope ~ ' ' ~ derived) %}
+        {% do run_query('analyze ' ~ scope) %}
+        {% do work.update(measure_scope(scope)) %}
+    {% endif %}
+    {% set fill = fill_new(sql, scope, new, own, work) %}
+    {% do write(fill) %}
+    {% if work.whole or work.units %}
+        {% do run_query(fill) %}
+        {% do run_query('analyze ' ~ new) %}
+    {% endif %}
+    {% if work.whole %}
+        {% do run_query(whole_scope(scope, new, own)) %}
+        {% do run_query('analyze ' ~ scope) %}
+    {% endif %}
+
+    {% do run_query('select ops.create_overlay(' ~ names ~ ')') %}
+    {% do run_query('select ops.create_delta(' ~ names ~ ", array['" ~ own.key | join("', '") ~ "'])") %}
+    {% set target_relation = this.incorporate(type='view') %}
+    {% do persist_docs(target_relation, model) %}
+    {% set counts = count_work(scope, new, companion('delta')) %}
+    {% call noop_statement('main', counts.message, 'REWRITE', counts.changed) %}{{ fill }}{% endcall %}
+    {{ run_hooks(post_hooks) }}
+    {{ adapter.commit() }}
+    {% do return({'relations': [target_relation]}) %}
+{% endmacro %}
+
+{% macro fill_new(sql, scope, new, own, work) %}
+    {% set statement %}
+        insert into {{ new }} ({{ column_names() }})
+        select {{ column_names() }} from (
+            {{ resolve_in_scope(sql, scope, work) }}
+        ) as built
+        where
+            built.{{ own.day_column }} <= date '{{ work.through_day }}'
+            {% if not work.whole %}
+                and built.{{ own.unit_column }} in (select scope.unit from {{ scope }} as scope)
+            {% endif %}
+    {% endset %}
+    {% do return(statement) %}
+{% endmacro %}
+
+{# What the contract says of the model: {schema, day_column, unit_column, key}. #}
+{% macro contract_of_model() %}
+    {% set own = config.get('meta', {}) %}
+    {% if not own.get('unit_column') %}
+        {% do exceptions.raise_compiler_error(
+            'no contract describes ' ~ model.name ~ ': write contracts/**/' ~ model.name
+            ~ '.odcs.yaml and run `dp contracts compile`') %}
+    {% endif %}
+    {% do return(own) %}
+{% endmacro %}
+
+{#
+    What there is to do: {whole, through_day, due_from, due_to, has_asked, changed: names of the reads that differ}.
+    A model is rebuilt whole when its code is new, when nothing of it is published, on --full-refresh, and when
+    something that it reads differs and has no column to tell which keys.
+#}
+{% macro read_work(own, reads) %}
+    {% set found = run_query(
+        "select context.through_day, coalesce(plan.whole, false) or to_regclass('" ~ own.schema ~ '.' ~ model.name
+        ~ "') is null as whole, plan.due_from, plan.due_to, exists (select from " ~ context_table('asked_days')
+        ~ ') as has_asked from ' ~ context_table('run_context') ~ ' as context left join ' ~ context_table('build_plan')
+        ~ " as plan on plan.table_name = '" ~ own.schema ~ '.' ~ model.name ~ "'").rows[0] %}
+    {% set work = {
+        'whole': found['whole'] or should_full_refresh(),
+        'through_day': found['through_day'], 'due_from': found['due_from'], 'due_to': found['due_to'],
+        'has_asked': found['has_asked'], 'changed': [],
+    } %}
+    {% for read in reads %}
+        {% set exists = run_query("select to_regclass('" ~ read.delta.include(database=false) ~ "') is not null").rows[0][0] %}
+        {% if exists and run_query('select exists (select from ' ~ read.delta ~ ')').rows[0][0] %}
+            {% do work.changed.append(read.name) %}
+            {% if model.config.materialized == 'keyed' and own.unit_column not in read.columns %}
+                {% do work.update({'whole': true}) %}
+            {% endif %}
+        {% endif %}
+    {% endfor %}
+    {% do return(work) %}
+{% endmacro %}
+
+{# {units}, and for days also {first_day, last_day, is_contiguous, days}. #}
+{% macro measure_scope(scope) %}
+    {% if model.config.materialized == 'keyed' %}
+        {% do return({'units': run_query('select count(*) from ' ~ scope).rows[0][0]}) %}
+    {% endif %}
+    {% set found = run_query(
+        "select count(*), min(unit), max(unit), max(unit) - min(unit) + 1 = count(*), string_agg(unit::text, ',' order by unit)"
+        ~ ' from ' ~ scope).rows[0] %}
+    {% do return({
+        'units': found[0], 'first_day': found[1], 'last_day': found[2], 'is_contiguous': found[3], 'days': found[4],
+    }) %}
+{% endmacro %}
+
+{# Of a whole rebuild: every unit that has rows, or had. #}
+{% macro whole_scope(scope, new, own) %}
+    {% set published = api.Relation.create(schema=own.schema, identifier=model.name) %}
+    {% set units = 'select ' ~ own.unit_column ~ ' from ' ~ new %}
+    {% if run_query("select to_regclass('" ~ published ~ "') is not null").rows[0][0] %}
+        {% set units = units ~ ' union select ' ~ own.unit_column ~ ' from ' ~ published %}
+    {% else %}
+        {% set units = units ~ ' group by 1' %}
+    {% endif %}
+    {% do return('insert into ' ~ scope ~ ' ' ~ units) %}
+{% endmacro %}
+
+{% macro count_work(scope, new, delta) %}
+    {% set found = run_query(
+        'select (select count(*) from ' ~ scope ~ '), (select count(*) from ' ~ new ~ '), (select count(*) from ' ~ delta
+        ~ " where side = case op when 'D' then 'old' else 'new' end)").rows[0] %}
+    {% set units = 'keys' if model.config.materialized == 'keyed' else 'days' %}
+    {% do return({
+        'changed': found[2],
+        'message': found[2] ~ ' changed of ' ~ found[1] ~ ' rows in ' ~ found[0] ~ ' ' ~ units,
+    }) %}
+{% endmacro %}
+
+{% macro column_names() %}
+    {% do return(model.columns.keys() | join(', ')) %}
+{% endmacro %}
+
+{# Types as the contract says, for Postgres to cast to. What must hold of the values is the gate's business. #}
+{% macro column_definitions() %}
+    {% set definitions = [] %}
+    {% for column in model.columns.values() %}
+        {% do definitions.append(column.name ~ ' ' ~ column.data_type) %}
+    {% endfor %}
+    {% do return(definitions | join(', ')) %}
+{% endmacro %}
+
+{% macro companion(suffix) %}
+    {% do return(this.incorporate(path={'identifier': this.identifier ~ '__' ~ suffix})) %}
+{% endmacro %}
+
+{% macro new_relation() %}
+    {% do return(companion('new')) %}
+{% endmacro %}
+
+{% macro context_table(name) %}
+    {% do return(this.incorporate(path={'identifier': name})) %}
+{% endmacro %}
