@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ def load_contract(file: Path, root: Path) -> Contract:
     try:
         return Document.model_validate(document).to_contract(file.relative_to(root))
     except ValidationError as error:
-        raise InputError("\n".join(_describe(e, node, shown) for e in error.errors()), hint=HINT) from None
+        problems = "\n".join(_describe(each, node, shown) for each in _innermost(error.errors()))
+        raise InputError(problems, hint=HINT) from None
     except Misplaced as error:
         line, column = position(node, error.at)
         raise InputError(f"{shown}:{line}:{column}: {error}", hint=HINT) from None
@@ -51,6 +52,15 @@ def _parse(file: Path, shown: Path) -> tuple[yaml.Node | None, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{shown}:1:1: not YAML in UTF-8: {reason}", hint="save it as UTF-8 text") from None
+
+
+def _innermost(errors: Sequence[Any]) -> Iterator[Any]:
+    """Without the echoes: a list with a wrong item is also reported as having no item."""
+    places = [error["loc"] for error in errors]
+    for error in errors:
+        depth = len(error["loc"])
+        if not any(len(place) > depth and place[:depth] == error["loc"] for place in places):
+            yield error
 
 
 def _describe(error: Any, node: yaml.Node | None, shown: Path) -> str:

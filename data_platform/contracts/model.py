@@ -140,6 +140,10 @@ class Column(Strict):
                 raise Misplaced("rowCount is a rule of the dataset, not of a column", *at)
             if rule.metric == "duplicateValues" and rule.arguments:
                 raise Misplaced("a column's duplicateValues names no properties", *at, "arguments")
+            values = rule.arguments.get("validValues", ())
+            if self.logical_type == "string" and not all(isinstance(value, str) for value in values):
+                # Without quotes YAML reads NO as false and 007 as 7.
+                raise Misplaced("validValues of a text are texts: put them in quotes", *at, "arguments", "validValues")
             if self.published is not self and not rule.tells_single_rows:
                 lost = "only invalidValues with mustBe: 0 can be checked before the policy takes the values away"
                 raise Misplaced(f"rule {rule.id!r} of a column that is not kept: {lost}", *at)
