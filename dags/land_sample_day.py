@@ -29,4 +29,8 @@ if get_settings().sample_company:
         params={},
         **common(__doc__, "nightly-run-failed", {Tag.NIGHTLY, Tag.SAMPLE_COMPANY}),
     ):
-        DpOperator(task_id="land", arguments=["simulate", "day", "--through-due"])
+        DpOperator(
+            task_id="land",
+            doc_md="Lands each generated day, up to the due one, that has not landed yet.",
+            arguments=["simulate", "day", "--through-due"],
+        )

@@ -38,4 +38,4 @@ with DAG(
     **common(__doc__, "nightly-run-failed", {Tag.NIGHTLY, Tag.PUBLISHES}),
 ):
     # Without a logical date a run has no interval; `dp` then takes the due day.
-    steps(discover=["{{ '--night=' ~ (data_interval_start | ds) if data_interval_start else '' }}"])
+    steps(discover=["{{ '--night=' ~ (data_interval_start | ds) if data_interval_start is defined else '' }}"])

@@ -10,12 +10,6 @@ from dags._shared.defaults import sources
 from dags._shared.dp import BuildOperator, DpOperator, GateOperator
 
 RUN = ("--run", "{{ ti.xcom_pull(task_ids='discover')['run_id'] }}")
-OF_THE_FORM = (
-    *(f"{{{{ '--dataset={c.dataset}' if '{c.dataset}' in params.datasets else '' }}}}" for c in sources()),
-    "--reason={{ params.reason }}",
-    "{{ '--dry-run' if params.dry_run else '' }}",
-    "--json",
-)
 
 
 def steps(discover: Sequence[str]) -> None:
@@ -29,7 +23,7 @@ def steps(discover: Sequence[str]) -> None:
         DpOperator(
             task_id="discover",
             doc_md="Looks for new deliveries, derives what is stale, opens a run. Cleared, it opens another run.",
-            arguments=["discover", *discover, *OF_THE_FORM],
+            arguments=["discover", *discover, *_of_the_form()],
             returns=("run_id",),
             proceed_if="run_id",
         ),
@@ -67,6 +61,17 @@ def steps(discover: Sequence[str]) -> None:
             arguments=["report", *RUN],
         ),
     )
+
+
+def _of_the_form() -> list[str]:
+    """Arguments that repeat what the trigger form says; one that renders to nothing is left out."""
+    datasets = [source.dataset for source in sources()]
+    return [
+        *(f"{{{{ '--dataset={name}' if '{name}' in params.datasets else '' }}}}" for name in datasets),
+        "--reason={{ params.reason }}",
+        "{{ '--dry-run' if params.dry_run else '' }}",
+        "--json",
+    ]
 
 
 def _gate(step: str, what: str) -> GateOperator:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param
 
 from dags._shared.defaults import sources
@@ -28,16 +30,15 @@ def day_field(title: str, description: str) -> Param:
 
 
 def reason_field(default: str | None = None) -> Param:
-    """Why somebody runs this; it is kept with the run and its publication. Required without a default."""
-    given = () if default is None else (default,)
-    return Param(
-        *given,
-        title="Reason",
-        description="Kept with the run and its publication. Never write a customer's name or number here.",
-        type="string",
-        minLength=5,
-        maxLength=200,
-    )
+    """Why somebody runs this. Required without a default."""
+    field: dict[str, Any] = {
+        "title": "Reason",
+        "description": "Kept with the run and its publication. Never write a customer's name or number here.",
+        "type": "string",
+        "minLength": 5,
+        "maxLength": 200,
+    }
+    return Param(**field) if default is None else Param(default, **field)
 
 
 def dry_run_field() -> Param:

@@ -5,14 +5,13 @@ Airflow stores a link when the task ends, under the link's XCom key, so the UI n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
 from data_platform.settings import get_settings
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
 
@@ -36,8 +35,8 @@ class ReportLink(BaseOperatorLink):
     def xcom_key(self) -> str:
         return f"_link_{self._title.lower().replace(' ', '_')}"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  Airflow's form
-        """Address of the page, empty when the task wrote none."""
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  Airflow's form
+        """Address of the page for a ``DpOperator`` that has run, empty when there is no such page."""
         settings = get_settings()
         page = self._page.format(run_id=run_of(operator.arguments))
         if not settings.reports_port or not (settings.reports_dir / page).is_file():

@@ -1,0 +1,11 @@
+"""Its DAG has another name than the file."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from dags._shared.defaults import Tag, common
+from dags._shared.dp import DpOperator
+
+with DAG("run_something_else", schedule=None, **common(__doc__, "nightly-run-failed", {Tag.NIGHTLY})):
+    DpOperator(task_id="stage", arguments=["stage"])
