@@ -82,6 +82,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": home / "logs" / "dag_processor",
         "LOGGING__COLORED_CONSOLE_LOG": False,
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
+        # Where the end of a task is missed by a hair, its supervisor looks again after this time, by default 5 s.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         "SCHEDULER__ENABLE_HEALTH_CHECK": False,
         "USAGE_DATA_COLLECTION__ENABLED": False,
         "COSMOS__ENABLE_TELEMETRY": False,
@@ -124,15 +127,18 @@ def migrate_airflow(settings: Settings) -> None:
     version = f"{_installed_version(program)} {settings.warehouse_url}"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
         return
-    done = subprocess.run(
-        [program, "db", "migrate"],
-        env={**os.environ, **airflow_environment(settings)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=MIGRATE_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [program, "db", "migrate"],
+            env={**os.environ, **airflow_environment(settings)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=MIGRATE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TransientFailure(f"migrating Airflow's database took over {MIGRATE_TIMEOUT_S} s") from None
     if done.returncode:
         tail = "".join(f"\n    {line}" for line in (done.stdout + done.stderr).splitlines()[-8:])
         raise TransientFailure(f"Airflow's database cannot be migrated:{tail}", hint="is PostgreSQL up? `make status`")
@@ -154,6 +160,7 @@ def airflow_components(settings: Settings) -> list[Component]:
             log_dir=state / "logs",
             cwd=settings.project_root,
             environment=environment,
+            children_first=name == "triggerer",  # else it waits 10 s for its runner
         )
 
         def is_healthy() -> bool:
@@ -168,7 +175,12 @@ def airflow_components(settings: Settings) -> list[Component]:
                 require_free_port(settings.airflow_port, what="Airflow", setting="AIRFLOW_PORT")
 
         return daemon_component(
-            daemon, is_healthy, before_start=check_port, address=address, needs=("airflow-metadata",)
+            daemon,
+            is_healthy,
+            before_start=check_port,
+            after_start=client.warm_up if address else lambda: None,
+            address=address,
+            needs=("airflow-metadata",),
         )
 
     return [

@@ -110,6 +110,12 @@ class AirflowClient:
         heartbeat = health.get(f"latest_{part}_heartbeat")
         return heartbeat is None or datetime.fromisoformat(heartbeat).timestamp() >= since
 
+    def warm_up(self) -> None:
+        """Has the server build the API that tasks use. It does so on the first request, and takes longer for it than
+        tasks wait.
+        """
+        self._send("GET", "/execution/health", None, "")
+
     def dags(self) -> list[Json]:
         """All DAGs that Airflow has parsed."""
         return self.get("/dags", limit=100)["dags"]

@@ -39,7 +39,8 @@ def daemon_component(
     probe: Callable[[], bool],
     *,
     before_start: Callable[[], None] = lambda: None,
-    timeout_s: float = 90,
+    after_start: Callable[[], None] = lambda: None,
+    timeout_s: float = 180,
     address: str = "",
     needs: tuple[str, ...] = (),
 ) -> Component:
@@ -47,14 +48,18 @@ def daemon_component(
 
     Args:
         before_start: called when it does not run yet, to check its port and write its files.
+        after_start: called when it answers for the first time, to warm it up.
         timeout_s: how long it may take until ``probe`` holds.
     """
 
     def start() -> None:
-        if daemon.pid() is None:
-            daemon.stop()  # what a killed one left behind
-            before_start()
-            daemon.start()
+        if daemon.pid() is not None:
+            daemon.wait_ready(probe, timeout_s)
+            return
+        daemon.stop()  # what a killed one left behind
+        before_start()
+        daemon.start()
         daemon.wait_ready(probe, timeout_s)
+        after_start()
 
     return Component(daemon.name, start, daemon.stop, daemon.members, probe, address, needs)

@@ -22,6 +22,7 @@ from data_platform.local.secrets import write_private
 TAG = "DP_DAEMON"
 LOG_LIMIT_BYTES = 20 * 1024**2
 POLL_SECONDS = 0.05
+CHILDREN_TIMEOUT_S = 2
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ class Daemon:
         environment: added to that of this process.
         cwd: working directory.
         stop_timeout_s: how long it may take to end by itself before it is killed.
+        children_first: whether its children are asked to end before it is.
     """
 
     name: str
@@ -166,6 +168,7 @@ class Daemon:
     cwd: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_timeout_s: float = 15
+    children_first: bool = False
 
     @property
     def pid_file(self) -> Path:
@@ -255,10 +258,18 @@ class Daemon:
         return TransientFailure(f"{self.name} {what}{lines}", hint=f"the whole log is {self.log_file}")
 
     def stop(self) -> None:
-        """Ends it: TERM to the leader, which ends its children in order, then whatever is left is killed."""
+        """Ends it and all that it started.
+
+        Programs that it runs in sessions of their own are asked first, so that it can still report how they ended;
+        then the process itself, which ends its children in order. Whatever is left is killed.
+        """
         leader = self.pid()
         members = set(self.members())
         if leader:
+            programs = [pid for pid in members if (info := process_info(pid)) and info.session != leader]
+            first = [pid for pid in members if pid != leader] if self.children_first else programs
+            signal_all(first, signal.SIGTERM)
+            wait_until(lambda: not any(map(process_info, first)), CHILDREN_TIMEOUT_S)
             signal_all([leader], signal.SIGTERM)
             wait_until(lambda: process_info(leader) is None, self.stop_timeout_s)
         left = [pid for pid in members | set(self.members()) if process_info(pid)]

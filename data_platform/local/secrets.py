@@ -67,6 +67,8 @@ def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
         "AIRFLOW_SECRET_KEY": lambda: secrets.token_urlsafe(32),
         "REPORTS_PORT": lambda: str(pick_port(8090)),
         "SPARK_CONNECT_PORT": lambda: str(pick_port(15002)),
+        # By this name, not by number: PySpark sends a token without TLS to "localhost" only.
+        "SPARK_REMOTE": lambda: f"sc://localhost:{known['SPARK_CONNECT_PORT']}",
         "SPARK_CONNECT_TOKEN": lambda: secrets.token_hex(32),
         "PRIVACY_HASH_KEY": lambda: secrets.token_hex(32),
         "QUARANTINE_KEY": _fernet_key,

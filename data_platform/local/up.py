@@ -10,15 +10,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data_platform.local.airflow import airflow_components, migrate_airflow, write_airflow_files
+from data_platform.local.client import connect
 from data_platform.local.components import Component, daemon_component
 from data_platform.local.databases import prepare_databases, role_passwords
 from data_platform.local.graph import Listener, Task, run_all
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.processes import Daemon, is_listening, memory_mb, require_free_port
 from data_platform.local.secrets import ensure_env_file
+from data_platform.local.spark import owns_spark_server, spark_component
 from data_platform.settings import PROJECT_ROOT, Settings, get_settings
 
 LOOPBACK = ("127.0.0.1", "localhost")
+STOPPED_LAST = ("airflow-api-server", "postgres")  # tasks still report to them how they ended
 
 
 def env_file() -> Path:
@@ -76,6 +79,27 @@ def reports_component(settings: Settings) -> Component:
     )
 
 
+def worker_component(settings: Settings) -> Component:
+    """The resident worker that runs `dp` commands without their imports."""
+    daemon = Daemon(
+        name="worker",
+        argv=(sys.executable, "-m", "data_platform.local.worker"),
+        run_dir=settings.state_dir / "run",
+        log_dir=settings.state_dir / "logs",
+        cwd=settings.project_root,
+        environment={"STATE_DIR": str(settings.state_dir), "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+    def accepts() -> bool:
+        try:
+            connect(daemon.run_dir).close()
+        except OSError:
+            return False
+        return True
+
+    return daemon_component(daemon, accepts)
+
+
 def platform_components(settings: Settings) -> list[Component]:
     """All that runs when the platform is up."""
     server = embedded_postgres(settings)
@@ -83,6 +107,8 @@ def platform_components(settings: Settings) -> list[Component]:
         *([postgres_component(server)] if server else []),
         *airflow_components(settings),
         reports_component(settings),
+        worker_component(settings),
+        *([spark_component(settings)] if owns_spark_server(settings) else []),
     ]
 
 
@@ -127,8 +153,15 @@ def down(listener: Listener | None = None) -> None:
     if not env_file().exists():
         return
     components = platform_components(get_settings())
-    others = tuple(part.name for part in components if part.name != "postgres")
-    tasks = [Task(part.name, part.stop, others if part.name == "postgres" else ()) for part in components]
+    names = [part.name for part in components]
+
+    def earlier(name: str) -> tuple[str, ...]:
+        if name not in STOPPED_LAST:
+            return ()
+        before = STOPPED_LAST[: STOPPED_LAST.index(name)]
+        return tuple(other for other in names if other not in STOPPED_LAST or other in before)
+
+    tasks = [Task(part.name, part.stop, earlier(part.name)) for part in components]
     run_all(tasks, listener or Listener())
 
 
