@@ -97,7 +97,8 @@ def _shown(value: Any) -> str:
 
 def apply_definitions() -> None:
     """Register entities, views and services with Feast, as contracts and feature_repo/ define them."""
-    from feature_repo.store import apply, open_store, server_failures, write_settings
+    from feature_repo.registry import apply
+    from feature_repo.store import open_store, server_failures, write_settings
 
     write_settings()
     store = open_store()

@@ -24,7 +24,8 @@ from feature_repo.online import (
     targets,
     touched_entities,
 )
-from feature_repo.store import apply, open_store, server_failures
+from feature_repo.registry import apply
+from feature_repo.store import open_store, server_failures
 
 LOCK = 7_410_003
 PREFIX = "feast:"

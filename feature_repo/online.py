@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg2 import sql
@@ -135,9 +135,14 @@ def bring_up(
         entities: values of the entity's key.
     """
     written: list[Any] = []
+    times: list[datetime] = []
     for rows in _newest_rows(connection, target, entities):
         store.write_to_online_store(target.view, rows)
         written += rows[target.definition["join_keys"][0]].tolist()
+        times += rows[target.definition["timestamp_field"]].agg(["min", "max"]).tolist()
+    if times:  # for those who look into the registry; nothing of ours reads it
+        view = store.get_feature_view(target.view)
+        store.registry.apply_materialization(view, store.project, min(times), max(times))
     if entities is None:
         deleted = _delete(connection, target, "not in", written)
         _mark_filled(connection, target)

@@ -1,36 +1,31 @@
-"""Where the feature store is and what is registered in it: settings, roles, ``apply``."""
+"""Where the feature store is: Feast's settings, made from ours, and the store as a role sees it."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import yaml
-from psycopg2 import sql
 
 from data_platform.contracts.compile.feast import feature_definitions
 from data_platform.contracts.load import get_contracts
 from data_platform.failures import InputError, TransientFailure
 from data_platform.settings import Settings, get_settings
-from data_platform.warehouse.connection import Connection, execute, transaction
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-    from feast.repo_contents import RepoContents
 
 FOLDER = Path(__file__).parent
 TEMPLATE = FOLDER / "feature_store.template.yaml"
 RENDERED = FOLDER / "feature_store.yaml"
 REGISTRY_DATABASE = "feast"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-READERS = ("serving", "developer", "training")
-ONLINE_READERS = ("serving", "developer")
 
 
 def environment(settings: Settings, role: str = "platform") -> dict[str, str]:
@@ -136,61 +131,3 @@ def open_store(role: str = "platform") -> FeatureStore:
     config = RepoConfig(**yaml.safe_load(render(get_settings(), role)))
     config.repo_path = FOLDER
     return FeatureStore(config=config)
-
-
-def repo_contents(project_name: str) -> RepoContents:
-    """Everything that this folder defines, as ``feast apply`` finds it."""
-    from feast import Project
-    from feast.feature_view import DUMMY_ENTITY
-    from feast.repo_contents import RepoContents
-
-    from feature_repo import definitions, on_demand, services
-
-    views = list(definitions.VIEWS.values())
-    return RepoContents(
-        projects=[Project(name=project_name)],
-        data_sources=[on_demand.moment, *(view.batch_source for view in views)],
-        entities=[*definitions.ENTITIES.values(), DUMMY_ENTITY],
-        feature_views=views,
-        on_demand_feature_views=[on_demand.customer_recency],
-        stream_feature_views=[],
-        label_views=[],
-        feature_services=[services.churn_v1],
-        permissions=[],
-    )
-
-
-def apply(store: FeatureStore) -> list[str]:
-    """Registers what is defined, takes back what is not any more, and lets the readers read.
-
-    ``store`` must act as ``platform``. Repeating it changes nothing.
-
-    Returns:
-        Names of what was taken back.
-    """
-    from feast.repo_operations import extract_objects_for_apply_delete
-
-    contents = repo_contents(store.project)
-    wanted, unwanted, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
-    store.apply(wanted, objects_to_delete=unwanted, partial=False)
-    _grant()
-    return [item.name for item in unwanted]
-
-
-def _grant() -> None:
-    with transaction() as warehouse:
-        _grant_tables(warehouse, "online", ONLINE_READERS)
-    parameters: dict[str, Any] = get_settings().warehouse_parameters() | {"dbname": REGISTRY_DATABASE}
-    with closing(psycopg2.connect(**parameters, application_name="dp features")) as registry, registry:
-        connect = sql.SQL("grant connect on database {} to {}")
-        execute(registry, connect.format(sql.Identifier(REGISTRY_DATABASE), _roles(READERS)))
-        _grant_tables(registry, "public", READERS)
-
-
-def _grant_tables(connection: Connection, schema: str, roles: tuple[str, ...]) -> None:
-    statement = sql.SQL("grant select on all tables in schema {} to {}")
-    execute(connection, statement.format(sql.Identifier(schema), _roles(roles)))
-
-
-def _roles(roles: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, roles))
