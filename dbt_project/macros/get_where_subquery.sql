@@ -36,4 +36,5 @@
     {% for node in graph.sources.values() if node.schema == relation.schema and node.name == relation.identifier %}
         {% do return(node) %}
     {% endfor %}
+    {% do return(none) %}
 {% endmacro %}

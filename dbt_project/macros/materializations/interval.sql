@@ -3,10 +3,13 @@
     {% do return(rewrite_units(sql)) %}
 {% endmaterialization %}
 
-{# Days that differ upstream, as far as that reaches; days that were asked for; days that are due. #}
+{#
+    Days that differ upstream, as far as that reaches; days that were asked for; and, where a model looks back, days that
+    are due: they have rows although nothing happened on them.
+#}
 {% macro interval_scope(reads, work) %}
     {% set parts = ['select asked_days.day as unit from ' ~ context_table('asked_days') ~ ' as asked_days'] %}
-    {% if work.due_from %}
+    {% if work.due_from and reads | map(attribute='look_back_days') | max %}
         {% do parts.append(due_days(work)) %}
     {% endif %}
     {% for read in reads if read.name in work.changed %}
