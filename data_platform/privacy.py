@@ -9,6 +9,8 @@ neither be turned back nor be checked against a guess.
 the purpose that the contract grants.
 
 Raw text of quarantined rows is a Fernet token under ``QUARANTINE_KEY`` where the dataset has personal columns.
+
+Spark's workers import this module, so its heavier imports are made where they are needed.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable
-
-from cryptography.fernet import Fernet, InvalidToken
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from data_platform.failures import InputError
-from data_platform.settings import get_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PSEUDONYM_HEX = 32
 MINIMUM_KEY_BYTES = 16
@@ -38,6 +41,8 @@ def hash_key() -> bytes:
     Raises:
         InputError: when it is missing, no hex, or too short.
     """
+    from data_platform.settings import get_settings
+
     text = get_settings().privacy_hash_key.get_secret_value()
     try:
         key = bytes.fromhex(text)
@@ -57,6 +62,10 @@ def quarantine_key() -> bytes:
     Raises:
         InputError: when it is missing or malformed.
     """
+    from cryptography.fernet import Fernet
+
+    from data_platform.settings import get_settings
+
     key = get_settings().quarantine_key.get_secret_value().encode()
     try:
         Fernet(key)
@@ -78,6 +87,8 @@ def pseudonym(value: str, key: bytes) -> str:
 
 def encrypter(key: bytes) -> Callable[[str], str]:
     """A function that turns text into a Fernet token."""
+    from cryptography.fernet import Fernet
+
     fernet = Fernet(key)
     return lambda text: fernet.encrypt(text.encode()).decode()
 
@@ -88,12 +99,38 @@ def decrypt(token: bytes, key: bytes) -> str:
     Raises:
         InputError: when the key is not the one it was written with.
     """
+    from cryptography.fernet import Fernet, InvalidToken
+
     try:
         return Fernet(key).decrypt(token).decode()
     except InvalidToken:
         raise InputError(
             "the raw text was encrypted with another QUARANTINE_KEY", hint="restore that key in .env"
         ) from None
+
+
+def protect_batches(
+    batches: Iterator[pa.RecordBatch], hashed: Sequence[str], pseudonyms: bytes, raw_text: bytes
+) -> Iterator[pa.RecordBatch]:
+    """Arrow batches with pseudonyms in the columns ``hashed``, and the column ``raw``, where it is filled, encrypted.
+
+    Args:
+        pseudonyms: key of the pseudonyms.
+        raw_text: key of the raw text.
+    """
+    for batch in batches:
+        for name in hashed:
+            batch = _map_column(batch, name, lambda text: pseudonym(text, pseudonyms))
+        if batch.column("raw").null_count < batch.num_rows:
+            batch = _map_column(batch, "raw", encrypter(raw_text))
+        yield batch
+
+
+def _map_column(batch: pa.RecordBatch, name: str, change: Callable[[str], str]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    values = [None if text is None else change(text) for text in batch.column(name).to_pylist()]
+    return batch.set_column(batch.schema.get_field_index(name), name, pa.array(values, pa.string()))
 
 
 def age_band_sql(birth: str, day: str) -> str:

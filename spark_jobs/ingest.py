@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 log = logging.getLogger(__name__)
-TASKS = 4
+ROWS_PER_FILE = 500_000
 GZIP_RATIO = 6
 LOCK_SPACE = 7_410_002
 
@@ -119,7 +119,7 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
 
     with transaction(application="dp ingest") as connection:
         ingest_id = next_ingest_id(connection)
-    strings = read_sources(get_spark(), [source_of(d) for d in deliveries], layout_of(contract), TASKS)
+    strings = read_sources(get_spark(), [source_of(d) for d in deliveries], layout_of(contract))
     rows = transform(strings, contract).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         accounts = count(rows, contract, deliveries)
@@ -128,7 +128,7 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
         quarantined = collect_quarantined(good, contract) if any(a.quarantined for a in accounts) else {}
         live = sum(a.live for a in accounts if not a.failure)
         if live:
-            write_attempt(good, contract, ingest_id)
+            write_attempt(good, contract, ingest_id, live)
             committed = lake.commit_attempt(contract, ingest_id, run_id)
             if committed != live:
                 raise PermanentFailure(
@@ -215,22 +215,23 @@ def collect_quarantined(rows: DataFrame, contract: Contract) -> dict[int, list[Q
     """Quarantined rows by file, in the order of the file."""
     found: dict[int, list[QuarantinedRow]] = {}
     columns = rows.where("rule IS NOT NULL").select("file_id", "line", "rule", "rule_column", "raw")
-    for row in columns.orderBy("file_id", "line").collect():
+    for row in sorted(columns.collect()):
         raw = row["raw"].encode() if contract.is_personal else row["raw"]
         found.setdefault(row["file_id"], []).append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw))
     return found
 
 
-def write_attempt(rows: DataFrame, contract: Contract, ingest_id: int) -> None:
+def write_attempt(rows: DataFrame, contract: Contract, ingest_id: int, live: int) -> None:
     """Writes the live rows as Parquet into the attempt's folder, by month, sorted by day."""
-    day = identifier(contract.day_column)
     names = [identifier(f.name) for f in lake.arrow_schema(contract)]
     values = [f"CAST({ingest_id} AS BIGINT) AS ingest_id" if n == "`ingest_id`" else n for n in names]
+    month = f"date_format({identifier(contract.day_column)}, 'yyyy-MM') AS {lake.MONTH}"
+    chosen = rows.where("line > 0 AND rule IS NULL").selectExpr(*values, month)
+    files = 1 + live // ROWS_PER_FILE
+    # A single file needs no shuffle; several are cut by day, so that a reader of some days skips the others.
+    parted = chosen.coalesce(1) if files == 1 else chosen.repartitionByRange(files, contract.day_column)
     (
-        rows.where("line > 0 AND rule IS NULL")
-        .selectExpr(*values, f"date_format({day}, 'yyyy-MM') AS {lake.MONTH}")
-        .repartitionByRange(lake.MONTH, contract.day_column)
-        .sortWithinPartitions(contract.day_column, "file_id", "line")
+        parted.sortWithinPartitions(lake.MONTH, contract.day_column, "file_id", "line")
         .write.partitionBy(lake.MONTH)
         .mode("overwrite")
         .parquet(f"{lake.table_url(contract.dataset)}/{lake.attempt_folder(ingest_id)}")

@@ -69,7 +69,7 @@ class Record:
     column: str | None = None
 
 
-class Incomplete(Exception):  # noqa: N818 - asks for more data, nothing failed
+class Incomplete(Exception):
     """The data ends inside the record, and more is to come."""
 
 
@@ -164,7 +164,7 @@ def _field(data: bytes, start: int, position: int, layout: Layout, *, final: boo
     field, end = match[0], match.end()
     if end == len(data) and not final:
         raise Incomplete
-    if field.endswith(b"\r") and data.startswith(b"\n", end) or field.endswith(b"\r") and end == len(data):
+    if (field.endswith(b"\r") and data.startswith(b"\n", end)) or (field.endswith(b"\r") and end == len(data)):
         field, end = field[:-1], end - 1
     return (None, end) if quote and quote in field else (field, end)
 

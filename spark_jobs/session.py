@@ -105,7 +105,7 @@ def launch_options(settings: Settings) -> dict[str, str]:
         "spark.log.level": "ERROR",
         "spark.local.dir": str(scratch / "tmp"),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.master.rest.enabled": "false",
+        "spark.python.daemon.module": "data_platform.local.spark_daemon",
     }
     if settings.spark_master.startswith("local"):
         options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}

@@ -85,7 +85,7 @@ def stage_dataset(contract: Contract, run: Run, plan: StagePlan) -> tuple[int, i
             marks = ", ".join(["%s"] * (4 + len(key)))
             execute(
                 connection,
-                f"select ops.{function}({marks})",  # noqa: S608 - one of two names, and placeholders
+                f"select ops.{function}({marks})",
                 (run.schema, contract.schema_name, name, contract.unit_column, *key),
             )
         execute(connection, sql.SQL("analyze {}.{}, {}.{}").format(schema, new, schema, scope))

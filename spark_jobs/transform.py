@@ -6,16 +6,15 @@ not a column function, because Spark queues the rows around a Python column func
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from data_platform.contracts.compile.spark import identifier, literal, row_rules, typed_expression
 from data_platform.contracts.model import Column, Contract
-from data_platform.privacy import age_band_sql, encrypter, hash_key, pseudonym, quarantine_key
+from data_platform.privacy import age_band_sql, hash_key, protect_batches, quarantine_key
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 # What every row has beside the published columns.
@@ -97,29 +96,12 @@ def protect(rows: DataFrame, contract: Contract) -> DataFrame:
     if not contract.is_personal:
         return rows
     hashed = [c.published.name for c in contract.columns if c.privacy and c.privacy.policy == "hash" and c.published]
-    keys = {"hash": hash_key() if hashed else b"", "quarantine": quarantine_key()}
+    pseudonyms, raw = hash_key() if hashed else b"", quarantine_key()
 
     def replace(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return protect_batches(batches, hashed, keys)
+        return protect_batches(batches, hashed, pseudonyms, raw)
 
     return rows.mapInArrow(replace, rows.schema)
-
-
-def protect_batches(
-    batches: Iterator[pa.RecordBatch], hashed: list[str], keys: Mapping[str, bytes]
-) -> Iterator[pa.RecordBatch]:
-    """``protect`` for Arrow batches; ``keys`` are ``hash`` and ``quarantine``."""
-    encrypt = encrypter(keys["quarantine"])
-    for batch in batches:
-        for name in hashed:
-            texts = batch.column(name).to_pylist()
-            safe = pa.array([None if t is None else pseudonym(t, keys["hash"]) for t in texts], pa.string())
-            batch = batch.set_column(batch.schema.get_field_index(name), name, safe)
-        raw = batch.column("raw")
-        if raw.null_count < len(raw):
-            tokens = pa.array([None if t is None else encrypt(t) for t in raw.to_pylist()], pa.string())
-            batch = batch.set_column(batch.schema.get_field_index("raw"), "raw", tokens)
-        yield batch
 
 
 def with_content_hash(rows: DataFrame, contract: Contract) -> DataFrame:

@@ -10,8 +10,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data_platform.failures import TransientFailure
-
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame

@@ -1,0 +1,92 @@
+"""What a worker does: reads the files that it was given, one after the other, into Arrow batches of strings.
+
+Imports are kept light here and below, because every new Python worker pays for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from spark_jobs.blocks import reader_schema
+from spark_jobs.delimited import UnreadableFileError, read_file
+from spark_jobs.records import Layout
+
+# Columns beside those of the reader, with Spark's types. A file ends with a row of line 0, which tells how many
+# records were counted at their borders, or why the file cannot be read.
+DELIVERY_COLUMNS = (
+    ("file_id", pa.int64(), "BIGINT"),
+    ("arrived_at", pa.timestamp("us", tz="UTC"), "TIMESTAMP"),
+    ("extract_day", pa.date32(), "DATE"),
+    ("records", pa.int64(), "BIGINT"),
+    ("failure", pa.string(), "STRING"),
+)
+TARGET_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to read. ``name`` is what messages call it."""
+
+    file_id: int
+    file: Path
+    name: str
+    size_bytes: int
+    extract_day: date | None
+    arrived_at: datetime
+
+
+def rows_of(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Rows of all sources, in batches of up to about TARGET_ROWS."""
+    return merge_small(_each_file(sources, layout))
+
+
+def _each_file(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordBatch]:
+    for source in sources:
+        records = 0
+        try:
+            for part in read_file(source.file, layout, name=source.name):
+                records += part.records
+                if part.batch is not None:
+                    yield _with_delivery(part.batch, source)
+        except UnreadableFileError as error:
+            yield _last_row(source, layout, failure=str(error))
+        else:
+            yield _last_row(source, layout, records=records)
+
+
+def _with_delivery(
+    batch: pa.RecordBatch, source: Source, records: int | None = None, failure: str | None = None
+) -> Any:
+    values = (source.file_id, source.arrived_at, source.extract_day, records, failure)
+    constants = [
+        pa.repeat(pa.scalar(value, type=arrow), batch.num_rows)
+        for value, (_, arrow, _) in zip(values, DELIVERY_COLUMNS, strict=True)
+    ]
+    names = [name for name, _, _ in DELIVERY_COLUMNS] + batch.schema.names
+    return pa.RecordBatch.from_arrays([*constants, *batch.columns], names=names)
+
+
+def _last_row(source: Source, layout: Layout, *, records: int | None = None, failure: str | None = None) -> Any:
+    schema = reader_schema(layout)
+    empty = [pa.array([0 if f.name == "line" else None], type=f.type) for f in schema]
+    return _with_delivery(pa.RecordBatch.from_arrays(empty, schema=schema), source, records, failure)
+
+
+def merge_small(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Joins batches up to TARGET_ROWS: a batch has its price, and a day's file may hold a hundred rows."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        if waiting and rows + batch.num_rows > TARGET_ROWS:
+            yield pa.concat_batches(waiting)
+            waiting, rows = [], 0
+        waiting.append(batch)
+        rows += batch.num_rows
+    if waiting:
+        yield pa.concat_batches(waiting)
