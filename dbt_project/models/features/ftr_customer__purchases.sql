@@ -24,10 +24,15 @@ totals as (
         computed_on,
         {% for quantity, type in quantities.items() %}
             {% for days in [7, 30, 90] %}
-                sum(sum(case days_after when 0 then {{ quantity }} when {{ days }} then -{{ quantity }} end))
-                    over so_far::{{ type }} as {{ quantity }}_{{ days }}d,
+                cast(
+                    sum(
+                        sum(case days_after when 0 then {{ quantity }} when {{ days }} then -{{ quantity }} end)
+                    ) over so_far as {{ type }}
+                ) as {{ quantity }}_{{ days }}d,
             {% endfor %}
-            sum(sum({{ quantity }}) filter (where days_after = 0)) over so_far::{{ type }} as {{ quantity }}_lifetime,
+            cast(
+                sum(sum({{ quantity }}) filter (where days_after = 0)) over so_far as {{ type }}
+            ) as {{ quantity }}_lifetime,
         {% endfor %}
         min(min(purchased_on)) over so_far as first_purchased_on,
         max(max(purchased_on)) over so_far as last_purchased_on,

@@ -32,7 +32,7 @@ previous as (
     from customers
     inner join compared on customers.extract_day = compared.previous_day
     -- An array reaches through the view to its index, where the join does not.
-    where customers.extract_day = any(array(select compared.previous_day from compared))
+    where customers.extract_day = any(array(select earlier.previous_day from compared as earlier))
 )
 
 select
@@ -55,6 +55,12 @@ inner join compared on coalesce(present.extract_day, previous.compared_on) = com
 where
     present.customer_id is null
     or previous.customer_id is null
-    or (present.email_hash, present.phone_hash, present.age_band, present.gender, present.country, present.signed_up_on)
+    or (
+        present.email_hash, present.phone_hash, present.age_band, present.gender, present.country,
+        present.signed_up_on
+    )
     is distinct from
-    (previous.email_hash, previous.phone_hash, previous.age_band, previous.gender, previous.country, previous.signed_up_on)
+    (
+        previous.email_hash, previous.phone_hash, previous.age_band, previous.gender, previous.country,
+        previous.signed_up_on
+    )
