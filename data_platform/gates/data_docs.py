@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,12 +29,23 @@ def add_pages(context: Any, run_id: str, gate: Gate, evaluations: Sequence[Evalu
             continue
         name = f"after_{gate}.{evaluation.relation}"
         evaluation.document.suite_name = name
+        for result in evaluation.document.results:
+            result.result = _escaped(result.result)
         evaluation.document.meta |= {"run_id": run, "validation_time": run.run_time}
         key = ValidationResultIdentifier(ExpectationSuiteIdentifier(name), run, evaluation.relation)
         store.set(key, evaluation.document)
         written.append(key)
     _prune(store)
     context.build_data_docs(site_names=[SITE], resource_identifiers=written)
+
+
+def _escaped(value: Any) -> Any:
+    """GX writes values into its pages as they are; a delivery must not bring markup of its own."""
+    if isinstance(value, str):
+        return html.escape(value)
+    if isinstance(value, Mapping):
+        return {key: _escaped(part) for key, part in value.items()}
+    return [_escaped(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _prune(store: Any) -> None:

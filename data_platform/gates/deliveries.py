@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_platform.contracts.compile.checks import plain, sql_literal
+from psycopg2 import sql
+
+from data_platform.contracts.compile.checks import plain
 from data_platform.contracts.model import Contract
 from data_platform.gates.rules import Relation, Subject, expectation, no_broken_rows
 from data_platform.runs import Run
@@ -22,6 +24,16 @@ DELIVERIES = """
         f.dataset = {dataset} and f.state in ('new', 'live', 'failed')
         and f.discovered_at <= (select started_at from ops.runs where run_id = {run_id})
 """
+PROFILE = """
+    select
+        count(*) as deliveries,
+        count(*) filter (where state = 'live') as live,
+        count(*) filter (where state = 'failed') as failed,
+        coalesce(sum(rows_read), 0) as rows_read,
+        coalesce(sum(rows_live), 0) as rows_live,
+        coalesce(sum(rows_quarantined), 0) as rows_quarantined
+    from ({deliveries}) as d
+"""
 
 
 def ingested_subjects(connection: Connection, run: Run) -> list[Subject]:
@@ -30,18 +42,9 @@ def ingested_subjects(connection: Connection, run: Run) -> list[Subject]:
 
 
 def _deliveries(connection: Connection, run: Run, contract: Contract) -> Subject:
-    deliveries = DELIVERIES.format(dataset=sql_literal(contract.dataset), run_id=sql_literal(run.run_id))
-    relation = Relation(contract.dataset, query=deliveries)
-    profile = query(
-        connection,
-        f"""select count(*) as deliveries,
-                   count(*) filter (where state = 'live') as live,
-                   count(*) filter (where state = 'failed') as failed,
-                   coalesce(sum(rows_read), 0) as rows_read,
-                   coalesce(sum(rows_live), 0) as rows_live,
-                   coalesce(sum(rows_quarantined), 0) as rows_quarantined
-            from ({deliveries}) as d""",
-    )[0]
+    deliveries = sql.SQL(DELIVERIES).format(dataset=sql.Literal(contract.dataset), run_id=sql.Literal(run.run_id))
+    relation = Relation(contract.dataset, deliveries.as_string(connection))
+    profile = query(connection, sql.SQL(PROFILE).format(deliveries=deliveries))[0]
     if not profile["deliveries"]:
         return Subject(relation, message="no delivery: not checked")
     counts = {name: int(profile[name]) for name in ("rows_read", "rows_live", "rows_quarantined")}

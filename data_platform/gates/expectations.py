@@ -126,9 +126,10 @@ class _WithExamples(BatchExpectation):
         dependencies = super().get_validation_dependencies(execution_engine, runtime_configuration)
         if dependencies.result_format["result_format"] != "BOOLEAN_ONLY":
             kwargs = get_metric_kwargs(self.examples_metric, self.configuration, runtime_configuration)
-            dependencies.set_metric_configuration(
-                self.examples_metric, MetricConfiguration(self.examples_metric, **kwargs)
+            examples = MetricConfiguration(
+                self.examples_metric, kwargs["metric_domain_kwargs"], kwargs["metric_value_kwargs"]
             )
+            dependencies.set_metric_configuration(self.examples_metric, examples)
         return dependencies
 
     def _result(self, *, success: bool, observed: Any, count: int, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import cast
 
 from data_platform.failures import GateFailure, InputError
@@ -98,6 +99,5 @@ def _describe(evaluation: Evaluation, rule: RuleResult) -> str:
         f"    expected: {rule.expected}",
         f"    reason:   {rule.reason}",
     ]
-    for example in rule.examples[:SHOWN_EXAMPLES]:
-        lines.append("    example:  " + ", ".join(f"{column}={value}" for column, value in example.items()))
-    return "\n".join(lines)
+    examples = (", ".join(f"{column}={value}" for column, value in e.items()) for e in rule.examples)
+    return "\n".join([*lines, *(f"    example:  {text}" for text in islice(examples, SHOWN_EXAMPLES))])

@@ -14,15 +14,13 @@ Gate = Literal["ingest", "stage", "build"]
 
 @dataclass(frozen=True)
 class Relation:
-    """What is checked: a table of ``schema``, or the rows of ``query``.
+    """What is checked: the rows of ``query``.
 
     ``masked`` are the columns whose values nobody may see in examples.
     """
 
     name: str
-    schema: str = ""
-    table: str = ""
-    query: str = ""
+    query: str
     masked: frozenset[str] = frozenset()
 
 
