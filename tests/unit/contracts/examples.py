@@ -206,5 +206,5 @@ def changed(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def contract_of(root: Path, text: str = ORDERS) -> Contract:
-    return load_contract(write_contract(root, text), root)
+def contract_of(root: Path, text: str = ORDERS, path: str | None = None) -> Contract:
+    return load_contract(write_contract(root, text, path), root)
