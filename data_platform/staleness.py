@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 from data_platform import models
 from data_platform.contracts.load import get_contracts
@@ -34,6 +35,14 @@ class StagePlan:
     days: tuple[date, ...]
     attempts: tuple[tuple[int, int], ...]
     fingerprints: dict[date, str]
+
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON values, for the run's record: publication takes its inputs from there."""
+        return {
+            "days": [str(day) for day in self.days],
+            "attempts": [list(attempt) for attempt in self.attempts],
+            "fingerprints": {str(day): fingerprint for day, fingerprint in self.fingerprints.items()},
+        }
 
 
 @dataclass(frozen=True)

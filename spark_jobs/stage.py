@@ -15,7 +15,7 @@ from data_platform.contracts.compile.spark import identifier
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
 from data_platform.intervals import cover
-from data_platform.runs import Run, StepLog
+from data_platform.runs import Run, StepLog, update_plan
 from data_platform.settings import get_settings
 from data_platform.staleness import StagePlan, missing_days, plan_stage, source_contracts
 from data_platform.warehouse.connection import Connection, execute, query, transaction
@@ -35,6 +35,7 @@ def run_step(run: Run, log: StepLog) -> None:
     with transaction(application="dp stage") as connection:
         refuse_missing_days(connection, run)
         plans = plan_stage(connection, run)
+        update_plan(connection, run, stage={dataset: plan.document() for dataset, plan in plans.items()})
     for contract in source_contracts():
         started = time.monotonic()
         read, changed = stage_dataset(contract, run, plans[contract.dataset])
