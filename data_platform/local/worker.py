@@ -23,6 +23,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from data_platform.local.client import (
@@ -124,12 +125,21 @@ def _receive_request(connection: socket.socket) -> tuple[dict, list[int]]:
     return json.loads(body), streams
 
 
+def _reopen_streams() -> None:
+    """Makes Python's streams anew: those of the parent know nothing of the client's terminal."""
+    encoding = sys.stdout.encoding
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115 — open as long as the process lives
+    sys.stdout = open(1, "w", buffering=1 if os.isatty(1) else -1, encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding=encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
 def _run_command(request: dict, streams: list[int]) -> NoReturn:
     """Turns this process into the command: its session, streams, folder, environment and signals; never returns."""
     os.setsid()
     for target, source in enumerate(streams):
         os.dup2(source, target)
         os.close(source)
+    _reopen_streams()
     for number in (*FORWARDED, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -138,6 +148,7 @@ def _run_command(request: dict, streams: list[int]) -> NoReturn:
     os.umask(request["umask"])
     os.chdir(request["cwd"])
     sys.argv = ["dp", *request["argv"]]
+    sys.modules["__main__"] = ModuleType("__main__")  # usage texts name the program by it
     Path("/proc/self/comm").write_text(" ".join(sys.argv)[:15], encoding="utf-8")
     random.seed()
     numpy = sys.modules.get("numpy")

@@ -1,0 +1,173 @@
+"""The whole platform up and down, in a state folder of its own: what listens, what is left, what a crash costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from data_platform.local.airflow_client import AirflowClient, AirflowRefusal
+from data_platform.local.processes import all_pids, process_info
+from data_platform.settings import PROJECT_ROOT
+
+pytestmark = pytest.mark.integration
+COMPONENTS = {
+    "postgres",
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+    "reports",
+    "worker",
+    "spark-connect",
+}
+
+
+class Platform:
+    """`dp` over its own `.env` and state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self.env_file = folder / "env"
+        kept = {
+            key: value for key, value in os.environ.items() if key not in dotenv_values(PROJECT_ROOT / ".env.example")
+        }
+        self.environment = {**kept, "STATE_DIR": str(self.state), "DP_ENV_FILE": str(self.env_file)}
+
+    def dp(self, *arguments: str, code: int = 0) -> str:
+        program = Path(sys.executable).with_name("dp")
+        done = subprocess.run([program, *arguments], env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def status(self, code: int = 0) -> dict[str, dict[str, Any]]:
+        return {row["component"]: row for row in json.loads(self.dp("status", "--json", code=code))}
+
+    def setting(self, name: str) -> str:
+        return dotenv_values(self.env_file)[name] or ""
+
+    def processes(self) -> list[int]:
+        """All processes that mention the state folder in their arguments, environment or working directory."""
+        home = (self.state / "postgres").resolve()
+        found = []
+        for pid in all_pids():
+            try:
+                said = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
+                inside = Path(f"/proc/{pid}/cwd").readlink() == home
+            except OSError:
+                continue
+            if process_info(pid) and pid != os.getpid() and (inside or str(self.state).encode() in said):
+                found.append(pid)
+        return found
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    made = Platform(tmp_path_factory.mktemp("platform"))
+    try:
+        made.dp("up")
+        yield made
+    finally:
+        made.dp("down", "--erase")
+        assert made.processes() == []
+        assert not (made.state / "postgres").exists()
+
+
+def test_every_component_answers(platform: Platform) -> None:
+    rows = platform.status()
+    assert set(rows) == COMPONENTS
+    assert {row["state"] for row in rows.values()} == {"running"}
+    assert sum(row["memory_mb"] for row in rows.values()) < 3000
+
+
+def test_everything_listens_on_loopback_only(platform: Platform) -> None:
+    pids = set(platform.processes())
+    assert len(pids) > len(COMPONENTS)
+    inodes = {
+        str(entry.readlink()).removeprefix("socket:[").removesuffix("]")
+        for pid in pids
+        for entry in Path(f"/proc/{pid}/fd").iterdir()
+        if entry.is_symlink() and str(entry.readlink()).startswith("socket:[")
+    }
+    listening = [
+        columns[1].split(":")[0]
+        for table in ("tcp", "tcp6")
+        for columns in map(str.split, Path(f"/proc/net/{table}").read_text().splitlines()[1:])
+        if columns[3] == "0A" and columns[9] in inodes
+    ]
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert len(listening) >= 4
+    assert set(listening) <= loopback
+
+
+def test_no_secret_stands_in_a_process_list_or_a_log(platform: Platform) -> None:
+    values = dotenv_values(platform.env_file)
+    secrets = [v for k, v in values.items() if v and any(word in k for word in ("PASSWORD", "KEY", "SECRET", "TOKEN"))]
+    arguments = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in platform.processes())
+    logs = b"".join(file.read_bytes() for file in (platform.state / "logs").iterdir())
+    assert len(secrets) >= 12
+    assert logs
+    for secret in secrets:
+        assert secret.encode() not in arguments
+        assert secret.encode() not in logs
+
+
+def test_airflow_lets_in_its_administrator_only(platform: Platform) -> None:
+    url = platform.status()["airflow-api-server"]["address"]
+    client = AirflowClient(url, "admin", SecretStr(platform.setting("AIRFLOW_ADMIN_PASSWORD")))
+    assert client.import_errors() == []
+    assert {"run_nightly", "backfill_range"} <= {dag["dag_id"] for dag in client.dags()}
+    with pytest.raises(AirflowRefusal):
+        AirflowClient(url, "admin", SecretStr("guess")).dags()
+
+
+def test_the_spark_server_runs_python_and_refuses_a_wrong_token(platform: Platform) -> None:
+    query = """
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
+rows = spark.range(10).mapInArrow(lambda batches: batches, "id long")
+sys.stdout.write(str(rows.count()))
+"""
+
+    def ask(token: str) -> subprocess.CompletedProcess[str]:
+        environment = {**platform.environment, "SPARK_CONNECT_AUTHENTICATE_TOKEN": token}
+        command = [sys.executable, "-c", query, platform.setting("SPARK_REMOTE")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert ask(platform.setting("SPARK_CONNECT_TOKEN")).stdout == "10"
+    refused = ask("guess")
+    assert refused.returncode != 0
+    assert "UNAUTHENTICATED" in refused.stderr
+
+
+def test_up_repairs_what_was_killed_and_leaves_the_rest(platform: Platform) -> None:
+    before = platform.status()
+    for name in ("postgres", "airflow-scheduler", "worker"):
+        os.kill(before[name]["pid"], signal.SIGKILL)
+    broken = platform.status(code=1)
+    assert broken["worker"]["state"] == "stopped"
+    platform.dp("up")
+    after = platform.status()
+    assert {row["state"] for row in after.values()} == {"running"}
+    unharmed = {"airflow-api-server", "airflow-dag-processor", "airflow-triggerer", "reports", "spark-connect"}
+    assert {name for name in COMPONENTS if before[name]["pid"] == after[name]["pid"]} == unharmed
+
+
+def test_down_leaves_no_process_and_up_brings_everything_back(platform: Platform) -> None:
+    platform.dp("sql", "--json", "select 1 as one")
+    platform.dp("down")
+    assert platform.processes() == []
+    assert {row["state"] for row in platform.status(code=1).values()} == {"stopped"}
+    platform.dp("down")
+    platform.dp("up")
+    assert {row["state"] for row in platform.status().values()} == {"running"}
