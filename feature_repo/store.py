@@ -15,7 +15,7 @@ import yaml
 
 from data_platform.contracts.compile.feast import feature_definitions
 from data_platform.contracts.load import get_contracts
-from data_platform.failures import InputError, TransientFailure
+from data_platform.failures import InputError, PermanentFailure, TransientFailure
 from data_platform.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -73,26 +73,41 @@ def write_settings() -> Path:
 
 @contextmanager
 def server_failures() -> Iterator[None]:
-    """Turns what the three drivers in use raise when Postgres goes away into our failure.
+    """Turns what the drivers in use raise, when Postgres is away or refuses, into our failures.
 
     Raises:
-        TransientFailure: with the driver's first line.
+        TransientFailure: when the server does not answer.
+        PermanentFailure: when a role may not read, or finds no table: nothing is registered yet.
     """
     try:
         yield
-    except _operational_errors() as error:
+    except _driver_errors() as error:
         reason = str(error).strip().splitlines()[0]
+        if isinstance(error, _refusals()) or "permission denied" in reason:
+            raise PermanentFailure(
+                f"the feature store is not ready: {reason}",
+                hint="`dp features apply` registers the features, and lets the roles read them",
+            ) from error
         raise TransientFailure(
             f"the feature store's database does not answer: {reason}",
             hint="start it with `make up`; `make status` tells what runs",
         ) from None
 
 
-def _operational_errors() -> tuple[type[Exception], ...]:
+def _driver_errors() -> tuple[type[Exception], ...]:
     import psycopg
     import sqlalchemy.exc
 
-    return psycopg2.OperationalError, psycopg.OperationalError, sqlalchemy.exc.OperationalError
+    # psycopg2 raises the second on the way out of a transaction whose connection was lost.
+    ours = (psycopg2.OperationalError, psycopg2.InterfaceError)
+    return *ours, psycopg.OperationalError, sqlalchemy.exc.OperationalError, *_refusals()
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    import psycopg
+    import sqlalchemy.exc
+
+    return psycopg.ProgrammingError, sqlalchemy.exc.ProgrammingError
 
 
 def project() -> str:
