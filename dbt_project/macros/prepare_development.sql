@@ -30,7 +30,7 @@
         {% do return((last, last + modules.datetime.timedelta(days=1))) %}
     {% endif %}
     {% for name, day in {'start': start, 'end': end}.items() %}
-        {% if not modules.re.fullmatch('\d{4}-\d{2}-\d{2}', day | string) %}
+        {% if not modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', day | string) %}
             {% do exceptions.raise_compiler_error(
                 "vars: " ~ name ~ " is '" ~ day ~ "'; write --vars '{start: YYYY-MM-DD, end: YYYY-MM-DD}', whole days") %}
         {% endif %}

@@ -17,7 +17,7 @@
 {# Replaces the marks of in_scope by a condition on `scope`, as Postgres plans it best. #}
 {% macro resolve_in_scope(sql, scope, work) %}
     {% set resolved = namespace(sql=sql) %}
-    {% for column in modules.re.findall('/\* in_scope\(([^)]*)\) \*/', sql) | unique %}
+    {% for column in modules.re.findall('/[*] in_scope[(]([^)]*)[)] [*]/', sql) | unique %}
         {% set mark = '(true /* in_scope(' ~ column ~ ') */)' %}
         {% set resolved.sql = resolved.sql | replace(mark, scope_condition(column, scope, work)) %}
     {% endfor %}

@@ -1,0 +1,1 @@
+"""The dbt project's materialisations and the step `build`, on a real Postgres."""

@@ -1,0 +1,76 @@
+"""Law: whatever was built in parts, in whatever order, is what one clean build makes of the same inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_platform.intervals import Interval
+from tests.conftest import Platform
+from tests.integration.dbt.workshop import (
+    build_and_publish,
+    customer,
+    differences_from_clean_build,
+    empty_warehouse,
+    purchase,
+)
+
+pytestmark = pytest.mark.integration
+FIRST = date(1998, 1, 5)
+CUSTOMERS = ["00001", "00002", "00003"]
+
+
+@dataclass(frozen=True)
+class Night:
+    """What one run brings: days whose purchases or extract are now these, and how far it goes on in time."""
+
+    purchases: dict[int, list[tuple[str, int, str]]] = field(default_factory=dict)
+    extracts: dict[int, dict[str, str]] = field(default_factory=dict)
+    days_on: int = 1
+    asked: tuple[int, int] | None = None
+
+
+offsets = st.integers(0, 12)
+lines = st.lists(
+    st.tuples(st.sampled_from(CUSTOMERS), st.integers(1, 3), st.sampled_from(["0.00", "9.99", "0.01"])), max_size=4
+)
+nights = st.builds(
+    Night,
+    purchases=st.dictionaries(offsets, lines, max_size=3),
+    extracts=st.dictionaries(
+        offsets, st.dictionaries(st.sampled_from(CUSTOMERS), st.sampled_from(["US", "CA"])), max_size=2
+    ),
+    days_on=st.sampled_from([0, 1, 7, 31]),
+    asked=st.none() | st.just((0, 5)),
+)
+
+
+def staged(night: Night, through: date) -> dict[str, dict[date, list[tuple[Any, ...]]]]:
+    """The night's days as rows, those that have come by then; the occurrence number tells equal lines apart."""
+    purchases: dict[date, list[tuple[Any, ...]]] = {}
+    for offset, bought in night.purchases.items():
+        on = FIRST + timedelta(days=offset)
+        purchases[on] = [purchase(bought[:n].count(line), line[0], on, *line[1:]) for n, line in enumerate(bought)]
+    extracts: dict[date, list[tuple[Any, ...]]] = {}
+    for offset, who in night.extracts.items():
+        on = FIRST + timedelta(days=offset)
+        extracts[on] = [customer(on, name, country) for name, country in who.items()]
+    found = {"purchases": purchases, "customers": extracts}
+    return {dataset: {d: r for d, r in days.items() if d <= through} for dataset, days in found.items()}
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(story=st.lists(nights, min_size=2, max_size=4))
+def test_partial_builds_make_what_a_clean_build_makes(warehouse: Platform, story: list[Night]) -> None:
+    empty_warehouse()
+    through = FIRST + timedelta(days=6)
+    for night in story:
+        through += timedelta(days=night.days_on)
+        asked = night.asked and Interval(*(FIRST + timedelta(days=n) for n in night.asked))
+        build_and_publish(staged(night, through), through=through, asked=asked)
+    assert differences_from_clean_build(through) == {}
