@@ -18,7 +18,8 @@ from rich.console import Console
 from benchmarks.harness import RESULTS, Result, bench_of, print_results
 
 ALLOWED_SECONDS = 180
-PARTS = {"__init__", "__main__", "harness", "warehouse"}
+LOG_COLUMNS = 140
+PARTS = {"__init__", "__main__", "harness", "platform", "warehouse"}
 
 
 def known_benches() -> list[str]:
@@ -59,7 +60,7 @@ def main() -> int:
     names = arguments.name or known_benches()
     if unknown := sorted(set(names) - set(known_benches())):
         parser.error(f"there is no bench {unknown[0]!r}; there are: {', '.join(known_benches())}")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_COLUMNS)
     if arguments.here:
         for name in names:
             run_here(name, console)
