@@ -27,7 +27,7 @@ class Component:
 
     name: str
     start: Callable[[], None]
-    stop: Callable[[], None]
+    stop: Callable[[], object]
     pids: Callable[[], list[int]]
     probe: Callable[[], bool]
     address: str = ""
@@ -40,6 +40,7 @@ def daemon_component(
     *,
     before_start: Callable[[], None] = lambda: None,
     after_start: Callable[[], None] = lambda: None,
+    after_stop: Callable[[], None] = lambda: None,
     timeout_s: float = 180,
     address: str = "",
     needs: tuple[str, ...] = (),
@@ -49,6 +50,7 @@ def daemon_component(
     Args:
         before_start: called when it does not run yet, to check its port and write its files.
         after_start: called when it answers for the first time, to warm it up.
+        after_stop: called when it has ended by itself.
         timeout_s: how long it may take until ``probe`` holds.
     """
 
@@ -62,4 +64,8 @@ def daemon_component(
         daemon.wait_ready(probe, timeout_s)
         after_start()
 
-    return Component(daemon.name, start, daemon.stop, daemon.members, probe, address, needs)
+    def stop() -> None:
+        if daemon.stop():
+            after_stop()
+
+    return Component(daemon.name, start, stop, daemon.members, probe, address, needs)

@@ -257,24 +257,26 @@ class Daemon:
         lines = "".join(f"\n    {line[:300]}" for line in tail)
         return TransientFailure(f"{self.name} {what}{lines}", hint=f"the whole log is {self.log_file}")
 
-    def stop(self) -> None:
-        """Ends it and all that it started.
+    def stop(self) -> bool:
+        """Ends it and all that it started; returns whether it ended by itself, in order and in time.
 
         Programs that it runs in sessions of their own are asked first, so that it can still report how they ended;
         then the process itself, which ends its children in order. Whatever is left is killed.
         """
         leader = self.pid()
         members = set(self.members())
+        in_order = False
         if leader:
             programs = [pid for pid in members if (info := process_info(pid)) and info.session != leader]
             first = [pid for pid in members if pid != leader] if self.children_first else programs
             signal_all(first, signal.SIGTERM)
             wait_until(lambda: not any(map(process_info, first)), CHILDREN_TIMEOUT_S)
             signal_all([leader], signal.SIGTERM)
-            wait_until(lambda: process_info(leader) is None, self.stop_timeout_s)
+            in_order = wait_until(lambda: process_info(leader) is None, self.stop_timeout_s)
         left = [pid for pid in members | set(self.members()) if process_info(pid)]
         signal_all(left, signal.SIGTERM)
         if not wait_until(lambda: not any(map(process_info, left)), 2):
             signal_all(left, signal.SIGKILL)
             wait_until(lambda: not any(map(process_info, left)), 5)
         self.pid_file.unlink(missing_ok=True)
+        return in_order
