@@ -12,9 +12,11 @@ from data_platform.cli.output import JsonOption, console, print_json, reports_fa
 from data_platform.contracts.compile.files import compile_all, find_drift, mend_drift
 from data_platform.contracts.diff import diff_all
 from data_platform.contracts.lint import lint
-from data_platform.contracts.load import get_contracts, load_contracts
+from data_platform.contracts.load import get_contracts, load_contract, load_contracts
 from data_platform.contracts.model import Contract
+from data_platform.contracts.odcs import LAYERS
 from data_platform.contracts.published import published_contracts
+from data_platform.failures import InputError
 from data_platform.settings import get_settings
 from data_platform.warehouse.connection import transaction
 
@@ -70,13 +72,16 @@ def compile_contracts(
 def diff_contracts(
     dataset: Annotated[str | None, typer.Argument(help="One dataset; all of them unless given.")] = None,
     against: Annotated[
-        Path | None, typer.Option(help="A folder of contracts to compare with, instead of what is published.")
+        Path | None,
+        typer.Option(help="Contracts to compare with instead of what is published: a folder, or a file in one."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what changed since the last publication; exit 1 when a change breaks readers or rows already there."""
-    old = _by_dataset(against) if against else _published()
+    old = _read(against) if against else _published()
     new = {contract.dataset: contract for contract in get_contracts()}
+    if dataset is None and against is not None and against.is_file():
+        (dataset,) = old
     if dataset is not None:
         new, old = {dataset: get_contracts()[dataset]}, {name: c for name, c in old.items() if name == dataset}
     changes = diff_all(old, new)
@@ -84,8 +89,19 @@ def diff_contracts(
     raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
 
 
-def _by_dataset(root: Path) -> dict[str, Contract]:
-    return {contract.dataset: contract for contract in load_contracts(root)}
+def _read(path: Path) -> dict[str, Contract]:
+    """Dataset → contract, of a folder like contracts/ or of one file in such a folder."""
+    path = path.resolve()
+    if path.is_dir():
+        return {contract.dataset: contract for contract in load_contracts(path)}
+    root = next((folder for folder in path.parents if path.relative_to(folder).parts[0] in LAYERS), None)
+    if root is None or not path.is_file():
+        raise InputError(
+            f"{path} is neither a folder of contracts nor a file in one",
+            hint="name a folder that holds sources/, marts/ or features/, or a contract in it",
+        )
+    contract = load_contract(path, root)
+    return {contract.dataset: contract}
 
 
 def _published() -> dict[str, Contract]:

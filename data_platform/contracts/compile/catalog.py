@@ -9,8 +9,7 @@ from data_platform.contracts.compile import heading
 from data_platform.contracts.compile.checks import checks, describe
 from data_platform.contracts.compile.spark import row_rules
 from data_platform.contracts.model import Column, Contract
-
-LAYERS = ("sources", "marts", "features")
+from data_platform.contracts.odcs import LAYERS
 
 
 def catalog_page(contracts: Iterable[Contract]) -> str:

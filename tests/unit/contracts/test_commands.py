@@ -95,6 +95,20 @@ def test_diff_against_a_folder_ends_by_what_breaks(project: Path, tmp_path: Path
     assert "orders.amount_usd" in dp("diff", "orders", "--against", str(old)).output
 
 
+def test_diff_against_a_file_is_about_its_dataset(project: Path, tmp_path: Path) -> None:
+    old = write_contract(tmp_path / "old", changed(ORDERS, "version: 1.0.0", "version: 0.9.0"))
+    changes = json.loads(dp("diff", "--against", str(old), "--json").output)
+    assert [(change["where"], change["kind"]) for change in changes] == [("orders", "version changed")]
+
+
+@pytest.mark.parametrize("path", ["nowhere", "orders.odcs.yaml"])
+def test_diff_against_what_is_no_contract_says_what_to_name(path: str, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "orders.odcs.yaml").write_text(ORDERS, encoding="utf-8")
+    result = dp("diff", "--against", str(tmp_path / path))
+    assert result.exit_code == 2
+    assert "sources/, marts/ or features/" in result.output
+
+
 def test_diff_of_an_unknown_dataset_is_a_mistake_of_the_user(project: Path) -> None:
     result = dp("diff", "order", "--against", str(project / "contracts"))
     assert result.exit_code == 2

@@ -40,6 +40,7 @@ def test_json_keeps_every_contract_of_the_project() -> None:
         ("mustBeLessOrEqualTo: 40", "mustBeLessOrEqualTo: 41", False),
         ("value: 2h", "value: 3h", False),
         ("{keep: fairness tests}", "{keep: fairness tests only}", False),
+        ("name: note\n", "name: note\n        required: true\n", True),
         ("{maxLength: 10}", "{maxLength: 11}", True),
         ("numeric(8,2)", "numeric(9,2)", True),
         ("physicalName: number", "physicalName: order", True),
