@@ -82,8 +82,12 @@ def _grant() -> None:
 
 
 def _grant_tables(connection: Connection, schema: str, roles: tuple[str, ...]) -> None:
-    statement = sql.SQL("grant select on all tables in schema {} to {}")
-    execute(connection, statement.format(sql.Identifier(schema), _roles(roles)))
+    """Lets roles read the tables of a schema, also those that Feast makes later."""
+    for statement in (
+        "grant select on all tables in schema {} to {}",
+        "alter default privileges in schema {} grant select on tables to {}",
+    ):
+        execute(connection, sql.SQL(statement).format(sql.Identifier(schema), _roles(roles)))
 
 
 def _roles(roles: tuple[str, ...]) -> sql.Composed:
