@@ -123,7 +123,7 @@ def test_totals_are_kept_without_reading_history(platform: Platform) -> None:
             connection, "select count(*) as n, sum(amount_usd) as usd, sum(cd_count) as cds from raw.purchases"
         )
     assert (kept["rows"], kept["sums"]) == (2, {"amount_usd": "7.20", "cd_count": "5"})
-    assert (real[0]["n"], str(real[0]["usd"]), real[0]["c"]) == (2, "7.20", 5)
+    assert (real[0]["n"], str(real[0]["usd"]), real[0]["cds"]) == (2, "7.20", 5)
 
 
 def test_what_was_there_before_is_kept(platform: Platform) -> None:
