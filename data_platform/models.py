@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,9 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._models = {file.stem: _read_model(file) for file in sorted((root / "models").rglob("*.sql"))}
+        self._models = {
+            file.stem: _read_model(file, file.stat().st_mtime_ns) for file in sorted((root / "models").rglob("*.sql"))
+        }
         self._published = {c.dataset: c for c in get_contracts()}
 
     def __getitem__(self, name: str) -> Model:
@@ -146,7 +148,8 @@ def _dataset(table: str) -> str:
     return table.rpartition(".")[2]
 
 
-def _read_model(file: Path) -> Model:
+@lru_cache(maxsize=1024)
+def _read_model(file: Path, modified_ns: int) -> Model:  # noqa: ARG001 - a changed file is read anew
     try:
         tree = Environment(autoescape=True).parse(file.read_text(encoding="utf-8"))
     except TemplateSyntaxError as error:

@@ -25,9 +25,10 @@
 {% endmacro %}
 
 {#
-    Days stand in the condition themselves, so that the planner estimates well. Keys do not: no subject's id goes into a
-    log. As an array from a subquery they reach through views and windows down to an index; beyond some number
-    a hash join is quicker.
+    Days stand in the condition themselves, so that the planner estimates well. Keys do not: no subject's id goes into
+    a log. As an array from a subquery they reach through views and windows down to an index. In 6.8 million rows that
+    takes 0.06 s for 200 keys and 0.4 s for 11,000, where a hash join reads all rows in 1.5 s; beyond some forty
+    thousand keys the join is quicker.
 #}
 {% macro scope_condition(column, scope, work) %}
     {% if work.whole %}
@@ -37,7 +38,7 @@
             {% do return(column ~ " between date '" ~ work.first_day ~ "' and date '" ~ work.last_day ~ "'") %}
         {% endif %}
         {% do return(column ~ " = any ('{" ~ work.days ~ "}'::date[])") %}
-    {% elif work.units <= 2000 %}
+    {% elif work.units <= 40000 %}
         {% do return(column ~ ' = any (array(select scope.unit from ' ~ scope ~ ' as scope))') %}
     {% endif %}
     {% do return(column ~ ' in (select scope.unit from ' ~ scope ~ ' as scope)') %}

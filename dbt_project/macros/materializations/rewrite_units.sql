@@ -29,10 +29,14 @@
     {% do write(fill) %}
     {% if work.whole or work.units %}
         {% do run_query(fill) %}
+        {% if work.is_published and own.key | length > 1 %}
+            {# Who reads X by a few keys finds them in the published rows by an index; the new ones need one too. #}
+            {% do run_query('create index on ' ~ new ~ ' (' ~ own.key | join(', ') ~ ')') %}
+        {% endif %}
         {% do run_query('analyze ' ~ new) %}
     {% endif %}
     {% if work.whole %}
-        {% do run_query(whole_scope(scope, new, own)) %}
+        {% do run_query(whole_scope(scope, new, own, work)) %}
         {% do run_query('analyze ' ~ scope) %}
     {% endif %}
 
@@ -74,18 +78,20 @@
 {% endmacro %}
 
 {#
-    What there is to do: {whole, through_day, due_from, due_to, has_asked, changed: names of the reads that differ}.
+    What there is to do: {is_published, whole, through_day, due_from, due_to, has_asked, changed: names of the reads that differ}.
     A model is rebuilt whole when its code is new, when nothing of it is published, on --full-refresh, and when
     something that it reads differs and has no column to tell which keys.
 #}
 {% macro read_work(own, reads) %}
+    {% set table_name = own.schema ~ '.' ~ model.name %}
     {% set found = run_query(
-        "select context.through_day, coalesce(plan.whole, false) or to_regclass('" ~ own.schema ~ '.' ~ model.name
-        ~ "') is null as whole, plan.due_from, plan.due_to, exists (select from " ~ context_table('asked_days')
-        ~ ') as has_asked from ' ~ context_table('run_context') ~ ' as context left join ' ~ context_table('build_plan')
-        ~ " as plan on plan.table_name = '" ~ own.schema ~ '.' ~ model.name ~ "'").rows[0] %}
+        "select context.through_day, plan.whole, to_regclass('" ~ table_name
+        ~ "') is not null as is_published, plan.due_from, plan.due_to, exists (select from "
+        ~ context_table('asked_days') ~ ') as has_asked from ' ~ context_table('run_context') ~ ' as context left join '
+        ~ context_table('build_plan') ~ " as plan on plan.table_name = '" ~ table_name ~ "'").rows[0] %}
     {% set work = {
-        'whole': found['whole'] or should_full_refresh(),
+        'is_published': found['is_published'],
+        'whole': found['whole'] or should_full_refresh() or not found['is_published'],
         'through_day': found['through_day'], 'due_from': found['due_from'], 'due_to': found['due_to'],
         'has_asked': found['has_asked'], 'changed': [],
     } %}
@@ -115,15 +121,12 @@
 {% endmacro %}
 
 {# Of a whole rebuild: every unit that has rows, or had. #}
-{% macro whole_scope(scope, new, own) %}
-    {% set published = api.Relation.create(schema=own.schema, identifier=model.name) %}
+{% macro whole_scope(scope, new, own, work) %}
     {% set units = 'select ' ~ own.unit_column ~ ' from ' ~ new %}
-    {% if run_query("select to_regclass('" ~ published ~ "') is not null").rows[0][0] %}
-        {% set units = units ~ ' union select ' ~ own.unit_column ~ ' from ' ~ published %}
-    {% else %}
-        {% set units = units ~ ' group by 1' %}
+    {% if work.is_published %}
+        {% set units = units ~ ' union select ' ~ own.unit_column ~ ' from ' ~ own.schema ~ '.' ~ model.name %}
     {% endif %}
-    {% do return('insert into ' ~ scope ~ ' ' ~ units) %}
+    {% do return('insert into ' ~ scope ~ ' select distinct unit from (' ~ units ~ ') as units (unit)') %}
 {% endmacro %}
 
 {% macro count_work(scope, new, delta) %}

@@ -1,6 +1,7 @@
 -- Each extract compared with the nearest earlier one: who appeared, changed or vanished. An absent row is known as soon
 -- as the extract that lacks it.
-with customers as (
+with customers as not materialized (
+    -- Read thrice, each time a few days of it: one copy of all extracts would cost more than the rest.
     select * from {{ ref('stg_shop__customers') }}
 ),
 
