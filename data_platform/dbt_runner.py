@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from psycopg2 import sql
 
-from data_platform.failures import InputError, PermanentFailure, TransientFailure
+from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.settings import get_settings
 from data_platform.warehouse.connection import execute, transaction
 
@@ -33,7 +33,7 @@ TRANSIENT = re.compile(
     r"server closed the connection|connection (?:refused|already closed|not open|to server .* failed)"
     r"|terminating connection|the database system is|lock timeout|deadlock detected|too many clients"
     r"|could not (?:connect|receive|send)|SSL SYSCALL",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -111,7 +111,7 @@ def _options(folder: Path) -> list[str]:
     return [
         *("--project-dir", str(project), "--profiles-dir", str(folder)),
         *("--target-path", str(folder / "target"), "--log-path", str(folder / "logs")),
-        *("--log-level", "none", "--log-level-file", "info", "--no-version-check"),
+        *("--log-level", "none", "--log-level-file", "info", "--no-write-json", "--no-version-check"),
     ]
 
 
@@ -138,6 +138,7 @@ def move_to_schema(manifest: Any, schema: str, raw_tables: set[str]) -> None:
     for source in manifest.sources.values():
         if source.name in raw_tables:
             _move(source, schema)
+    manifest.build_flat_graph()  # what macros see as `graph` is a copy
 
 
 def _move(node: Any, schema: str) -> None:
