@@ -29,15 +29,8 @@ def airflow_home(settings: Settings) -> Path:
 
 
 def airflow_program(settings: Settings) -> Path:
-    """The ``airflow`` of the orchestrator's environment.
-
-    Raises:
-        PermanentFailure: when that environment is missing.
-    """
-    program = settings.project_root / ".venv-airflow" / "bin" / "airflow"
-    if not program.exists():
-        raise PermanentFailure(f"{program} is missing", hint="run `make up`, which installs it")
-    return program
+    """The ``airflow`` of the orchestrator's environment."""
+    return settings.project_root / ".venv-airflow" / "bin" / "airflow"
 
 
 def airflow_url(settings: Settings) -> str:
@@ -170,14 +163,16 @@ def airflow_components(settings: Settings) -> list[Component]:
             except PlatformError:
                 return False
 
-        def check_port() -> None:
+        def check() -> None:
+            if not airflow_program(settings).exists():
+                raise PermanentFailure(f"{program} is missing", hint="run `make up`, which installs it")
             if address:
                 require_free_port(settings.airflow_port, what="Airflow", setting="AIRFLOW_PORT")
 
         return daemon_component(
             daemon,
             is_healthy,
-            before_start=check_port,
+            check=check,
             after_start=client.warm_up if address else lambda: None,
             address=address,
             needs=("airflow-metadata",),

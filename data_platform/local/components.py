@@ -17,6 +17,8 @@ class Component:
 
     Args:
         name: as ``dp status`` shows it.
+        check: what can be said before anything is started: raises ``PlatformError`` when it does not run and could
+            not start, because its port is taken or a program is missing.
         start: starts it unless it runs, and returns when it answers; raises ``PlatformError`` otherwise.
         stop: ends it and all that it started; does nothing when it does not run.
         pids: its processes; empty when it does not run.
@@ -26,6 +28,7 @@ class Component:
     """
 
     name: str
+    check: Callable[[], None]
     start: Callable[[], None]
     stop: Callable[[], object]
     pids: Callable[[], list[int]]
@@ -38,6 +41,7 @@ def daemon_component(
     daemon: Daemon,
     probe: Callable[[], bool],
     *,
+    check: Callable[[], None] = lambda: None,
     before_start: Callable[[], None] = lambda: None,
     after_start: Callable[[], None] = lambda: None,
     after_stop: Callable[[], None] = lambda: None,
@@ -48,17 +52,23 @@ def daemon_component(
     """A component that is one background process.
 
     Args:
-        before_start: called when it does not run yet, to check its port and write its files.
+        check: called when it does not run, to see whether it could.
+        before_start: called when it does not run, to write its files.
         after_start: called when it answers for the first time, to warm it up.
         after_stop: called when it has ended by itself.
         timeout_s: how long it may take until ``probe`` holds.
     """
 
+    def check_unless_running() -> None:
+        if daemon.pid() is None:
+            daemon.stop()  # what a killed one left behind
+            check()
+
     def start() -> None:
         if daemon.pid() is not None:
             daemon.wait_ready(probe, timeout_s)
             return
-        daemon.stop()  # what a killed one left behind
+        check_unless_running()
         before_start()
         daemon.start()
         daemon.wait_ready(probe, timeout_s)
@@ -68,4 +78,4 @@ def daemon_component(
         if daemon.stop():
             after_stop()
 
-    return Component(daemon.name, start, stop, daemon.members, probe, address, needs)
+    return Component(daemon.name, check_unless_running, start, stop, daemon.members, probe, address, needs)

@@ -167,6 +167,15 @@ class EmbeddedPostgres:
         file.write_text(CONFIGURATION.format(port=self.port), encoding="utf-8")
         self._user.own(file)
 
+    def check(self) -> None:
+        """Checks that it runs or could start.
+
+        Raises:
+            PermanentFailure: when its port is taken.
+        """
+        if self.pid() is None:
+            require_free_port(self.port, what="PostgreSQL", setting="POSTGRES_PORT")
+
     def start(self) -> None:
         """Starts the server unless it runs, and waits until it accepts connections; recovers after a crash.
 
@@ -178,7 +187,7 @@ class EmbeddedPostgres:
             return
         if self.pid() is None:
             self._clear_away_the_dead()
-        require_free_port(self.port, what="PostgreSQL", setting="POSTGRES_PORT")
+        self.check()
         self._configure()
         home = self.data_dir.resolve()
         log = home / "start.log"

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.local.components import Component, daemon_component
-from data_platform.local.java import DEBIAN_PACKAGE, find_java_home
+from data_platform.local.java import DEBIAN_PACKAGE, SUPPORTED, find_java_home
 from data_platform.local.processes import Daemon, is_listening, require_free_port
 from data_platform.local.secrets import write_private
 from data_platform.settings import Settings
@@ -42,11 +42,12 @@ def owns_spark_server(settings: Settings) -> bool:
     return remote.hostname == "localhost" and remote.port == settings.spark_connect_port
 
 
-def _class_archive(settings: Settings, java_home: Path) -> Path:
+def _class_archive(settings: Settings, java_home: Path | None) -> Path:
     """Where the classes of this Spark on this Java are archived: with it the server starts in a quarter of the CPU
     time. The first server writes it when it ends.
     """
-    made_for = (java_home / "release").read_text(encoding="utf-8") + version("pyspark")
+    java = (java_home / "release").read_text(encoding="utf-8") if java_home else ""
+    made_for = java + version("pyspark")
     return settings.state_dir / "spark" / f"connect-{crc32(made_for.encode()):08x}.jsa"
 
 
@@ -81,13 +82,6 @@ def server_properties(settings: Settings, archive: Path) -> dict[str, str]:
     }
 
 
-def _java_home() -> Path:
-    home = find_java_home()
-    if home is None:
-        raise PermanentFailure("Spark needs Java 17 or 21, and there is none", hint=f"apt-get install {DEBIAN_PACKAGE}")
-    return home
-
-
 def _warm_up(settings: Settings) -> None:
     target = settings.state_dir / "spark" / "warm-up"
     try:
@@ -109,7 +103,7 @@ def _warm_up(settings: Settings) -> None:
 
 def spark_component(settings: Settings) -> Component:
     """The server as a component."""
-    java_home = _java_home()
+    java_home = find_java_home()
     archive = _class_archive(settings, java_home)
     properties = archive.with_name("connect.properties")
     port = settings.spark_connect_port
@@ -121,16 +115,22 @@ def spark_component(settings: Settings) -> Component:
         log_dir=settings.state_dir / "logs",
         cwd=settings.project_root,
         environment={
-            "JAVA_HOME": str(java_home),
+            "JAVA_HOME": str(java_home or ""),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": "127.0.0.1",
             TOKEN_VARIABLE: settings.spark_connect_token.get_secret_value(),
         },
-        stop_timeout_s=60,  # the first one writes the archive
+        stop_timeout_s=40,  # the first one writes the archive
     )
 
-    def before_start() -> None:
+    def check() -> None:
+        if java_home is None:
+            needed = " or ".join(map(str, SUPPORTED))
+            hint = f"apt-get install {DEBIAN_PACKAGE}"
+            raise PermanentFailure(f"Spark needs Java {needed}, and there is none", hint=hint)
         require_free_port(port, what="the Spark server", setting="SPARK_CONNECT_PORT")
+
+    def before_start() -> None:
         _unfinished(archive).unlink(missing_ok=True)
         options = server_properties(settings, archive)
         write_private(properties, "".join(f"{name} {value}\n" for name, value in options.items()))
@@ -142,6 +142,7 @@ def spark_component(settings: Settings) -> Component:
     return daemon_component(
         daemon,
         lambda: is_listening(port),
+        check=check,
         before_start=before_start,
         after_start=lambda: _warm_up(settings),
         after_stop=keep_archive,

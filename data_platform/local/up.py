@@ -57,7 +57,7 @@ def postgres_component(server: EmbeddedPostgres) -> Component:
         server.start()
 
     address = f"127.0.0.1:{server.port}"
-    return Component("postgres", start, server.stop, server.processes, server.is_running, address)
+    return Component("postgres", server.check, start, server.stop, server.processes, server.is_running, address)
 
 
 def reports_component(settings: Settings) -> Component:
@@ -74,7 +74,7 @@ def reports_component(settings: Settings) -> Component:
     return daemon_component(
         daemon,
         lambda: is_listening(port),
-        before_start=lambda: require_free_port(port, what="the reports' server", setting="REPORTS_PORT"),
+        check=lambda: require_free_port(port, what="the reports' server", setting="REPORTS_PORT"),
         address=f"http://127.0.0.1:{port}",
     )
 
@@ -140,11 +140,15 @@ def up(listener: Listener | None = None) -> Settings:
     """Starts whatever does not run, each part as soon as it can, and returns the settings.
 
     Raises:
-        PlatformError: the first part that does not start; the others stay up.
+        PlatformError: when a part could not start, before anything is started; or else the first part that does not
+            start, and the others stay up.
     """
     settings = set_up()
-    components = [Task(part.name, part.start, part.needs) for part in platform_components(settings)]
-    run_all([*components, *_preparations(settings)], listener or Listener())
+    components = platform_components(settings)
+    for part in components:
+        part.check()
+    starts = [Task(part.name, part.start, part.needs) for part in components]
+    run_all([*starts, *_preparations(settings)], listener or Listener())
     return settings
 
 

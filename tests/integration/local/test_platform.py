@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from data_platform.local.airflow_client import AirflowClient, AirflowRefusal
-from data_platform.local.processes import all_pids, process_info
+from data_platform.local.processes import all_pids, process_info, wait_until
+from data_platform.local.secrets import pick_port
 from data_platform.settings import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
+PORTS = ("POSTGRES_PORT", "AIRFLOW_PORT", "REPORTS_PORT", "SPARK_CONNECT_PORT")
 COMPONENTS = {
     "postgres",
     "airflow-api-server",
@@ -42,6 +45,8 @@ class Platform:
             key: value for key, value in os.environ.items() if key not in dotenv_values(PROJECT_ROOT / ".env.example")
         }
         self.environment = {**kept, "STATE_DIR": str(self.state), "DP_ENV_FILE": str(self.env_file)}
+        # Ports that no other platform on this machine prefers, also while this one is down.
+        self.env_file.write_text("".join(f"{name}={pick_port()}\n" for name in PORTS))
 
     def dp(self, *arguments: str, code: int = 0) -> str:
         program = Path(sys.executable).with_name("dp")
@@ -49,8 +54,24 @@ class Platform:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
-    def status(self, code: int = 0) -> dict[str, dict[str, Any]]:
-        return {row["component"]: row for row in json.loads(self.dp("status", "--json", code=code))}
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What `dp status` says; its exit code must agree with it."""
+        program = Path(sys.executable).with_name("dp")
+        command = [program, "status", "--json"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        rows = {row["component"]: row for row in json.loads(done.stdout)}
+        assert done.returncode == int(any(row["state"] != "running" for row in rows.values()))
+        return rows
+
+    def states(self) -> set[str]:
+        return {row["state"] for row in self.status().values()}
+
+    def await_running(self) -> dict[str, dict[str, Any]]:
+        """The status once every part answers; on a busy machine one may miss a single question."""
+        wait_until(lambda: self.states() == {"running"}, 60)
+        rows = self.status()
+        assert {name: row["state"] for name, row in rows.items()} == dict.fromkeys(COMPONENTS, "running")
+        return rows
 
     def setting(self, name: str) -> str:
         return dotenv_values(self.env_file)[name] or ""
@@ -83,9 +104,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 def test_every_component_answers(platform: Platform) -> None:
-    rows = platform.status()
-    assert set(rows) == COMPONENTS
-    assert {row["state"] for row in rows.values()} == {"running"}
+    rows = platform.await_running()
     assert sum(row["memory_mb"] for row in rows.values()) < 3000
 
 
@@ -151,14 +170,13 @@ sys.stdout.write(str(rows.count()))
 
 
 def test_up_repairs_what_was_killed_and_leaves_the_rest(platform: Platform) -> None:
-    before = platform.status()
+    before = platform.await_running()
     for name in ("postgres", "airflow-scheduler", "worker"):
         os.kill(before[name]["pid"], signal.SIGKILL)
-    broken = platform.status(code=1)
+    broken = platform.status()
     assert broken["worker"]["state"] == "stopped"
     platform.dp("up")
-    after = platform.status()
-    assert {row["state"] for row in after.values()} == {"running"}
+    after = platform.await_running()
     # Airflow's other components may end by themselves when their database goes; they are started anew.
     unharmed = {name for name in COMPONENTS if before[name]["pid"] == after[name]["pid"]}
     assert {"airflow-api-server", "reports", "spark-connect"} <= unharmed
@@ -169,9 +187,12 @@ def test_down_leaves_no_process_and_up_brings_everything_back(platform: Platform
     platform.dp("sql", "--json", "select 1 as one")
     platform.dp("down")
     assert platform.processes() == []
-    assert {row["state"] for row in platform.status(code=1).values()} == {"stopped"}
+    assert platform.states() == {"stopped"}
     archives = list((platform.state / "spark").glob("connect-*.jsa"))
     assert len(archives) == 1, "the server writes its classes when it ends for the first time"
     platform.dp("down")
+    with socket.create_server(("127.0.0.1", int(platform.setting("AIRFLOW_PORT")))):
+        platform.dp("up", code=3)
+        assert platform.states() == {"stopped"}, "nothing may be started"
     platform.dp("up")
-    assert {row["state"] for row in platform.status().values()} == {"running"}
+    platform.await_running()
