@@ -114,3 +114,16 @@ def test_a_policy_changes_what_is_published(tmp_path: Path) -> None:
 
 def test_the_project_has_contracts() -> None:
     assert {c.layer for c in get_contracts()} == {"sources", "marts", "features"}
+
+
+@pytest.mark.parametrize("name", ["Orders", "o" * 51])
+def test_a_dataset_name_fits_what_is_made_of_it(name: str, tmp_path: Path) -> None:
+    text = changed(changed(ORDERS, "- name: orders", f"- name: {name}"), "element: orders.", f"element: {name}.")
+    with pytest.raises(InputError, match=r":20:5: .*dataset name .* lower_snake_case of at most 50"):
+        contract_of(tmp_path, text)
+
+
+def test_values_that_a_row_must_have_one_of(tmp_path: Path) -> None:
+    columns = {column.name: column for column in contract_of(tmp_path).columns}
+    assert columns["channel"].allowed_values == ("shop", "web")
+    assert columns["note"].allowed_values is None
