@@ -1,0 +1,80 @@
+"""The DAGs as Airflow runs them, triggered through its REST API, on a platform that is really up."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+
+from benchmarks.platform import NIGHT, Platform
+from data_platform.intervals import Interval
+
+pytestmark = pytest.mark.e2e
+DAY = date(1998, 6, 11)
+FORM = {"start": "1998-06-01", "end": "1998-06-03", "reason": "a test of the form"}
+
+
+def ask(platform: Platform, statement: str) -> list[dict[str, Any]]:
+    return json.loads(platform.dp("sql", "--json", statement))
+
+
+@pytest.fixture(scope="module")
+def night(running: Platform) -> dict[str, Any]:
+    """A night that loaded ``DAY``: Airflow's run and its tasks."""
+    running.land(Interval.of_day(DAY))
+    run, *tasks = running.night(DAY)
+    return {"run": run, "tasks": tasks}
+
+
+def test_a_night_takes_each_step_once_and_is_green(night: dict[str, Any]) -> None:
+    assert night["run"]["state"] == "success"
+    assert len(night["tasks"]) == 10
+    assert {task["state"] for task in night["tasks"]} == {"success"}
+    assert {task["try_number"] for task in night["tasks"]} == {1}
+
+
+def test_a_night_publishes_the_day_it_is_about(running: Platform, night: dict[str, Any]) -> None:
+    (row,) = ask(running, f"select count(*) as purchases from raw.purchases where purchased_on = '{DAY}'")
+    assert row["purchases"] > 0
+    newest = json.loads(running.dp("runs", "--json", "--limit", "1"))[0]
+    assert (newest["kind"], newest["state"], newest["asked_start"]) == ("night", "published", str(DAY))
+
+
+def test_build_and_gates_link_their_reports(running: Platform, night: dict[str, Any]) -> None:
+    path = f"/dags/{NIGHT}/dagRuns/{night['run']['dag_run_id']}/taskInstances"
+    build = running.airflow.get(f"{path}/build/links")["extra_links"]
+    gate = running.airflow.get(f"{path}/gate_stage/links")["extra_links"]
+    assert build["dbt models"].endswith(".html")
+    assert gate["Data Docs"].endswith("data_docs/index.html")
+
+
+def test_xcom_holds_the_run_and_links_only(running: Platform, night: dict[str, Any]) -> None:
+    path = f"/dags/{NIGHT}/dagRuns/{night['run']['dag_run_id']}/taskInstances/~/xcomEntries"
+    entries = running.airflow.get(path, limit=100)["xcom_entries"]
+    assert {entry["key"] for entry in entries} <= {"return_value", "_link_dbt_models", "_link_data_docs"}
+    assert [entry["task_id"] for entry in entries if entry["key"] == "return_value"] == ["discover"]
+
+
+def test_a_dry_backfill_opens_no_run(running: Platform, night: dict[str, Any]) -> None:
+    before = running.dp("runs", "--json")
+    states = backfill(running, dry_run=True)
+    assert states.pop("discover") == "success"
+    assert set(states.values()) == {"skipped"}
+    assert running.dp("runs", "--json") == before
+
+
+def test_a_backfill_of_reversed_days_fails_at_once(running: Platform, night: dict[str, Any]) -> None:
+    states = backfill(running, start="1998-06-03", end="1998-06-01")
+    assert states.pop("discover") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+
+
+def backfill(platform: Platform, **form: object) -> dict[str, str | None]:
+    """Triggers ``backfill_range`` with a form, waits for its end, and returns the state of each task."""
+    airflow = platform.airflow
+    airflow.unpause("backfill_range")
+    run_id = airflow.trigger("backfill_range", conf={**FORM, **form})
+    airflow.wait_for_run("backfill_range", run_id)
+    return airflow.task_states("backfill_range", run_id)
