@@ -97,12 +97,13 @@ def _shown(value: Any) -> str:
 
 def apply_definitions() -> None:
     """Register entities, views and services with Feast, as contracts and feature_repo/ define them."""
+    from feature_repo.export import exclusive_snapshot
     from feature_repo.registry import apply
-    from feature_repo.store import open_store, server_failures, write_settings
+    from feature_repo.store import open_store, write_settings
 
     write_settings()
     store = open_store()
-    with server_failures():
+    with exclusive_snapshot():  # an export applies too
         removed = apply(store)
         views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
         services = store.list_feature_services()
