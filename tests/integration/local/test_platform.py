@@ -67,8 +67,8 @@ class Platform:
         return {row["state"] for row in self.status().values()}
 
     def await_running(self) -> dict[str, dict[str, Any]]:
-        """The status once every part answers; on a busy machine one may miss a single question."""
-        wait_until(lambda: self.states() == {"running"}, 60)
+        """The status once every part answers; a worker whose code changed is loading anew."""
+        wait_until(lambda: self.states() == {"running"}, 180)
         rows = self.status()
         assert {name: row["state"] for name, row in rows.items()} == dict.fromkeys(COMPONENTS, "running")
         return rows
