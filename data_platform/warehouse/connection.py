@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg2
@@ -28,7 +28,7 @@ def open_connection(role: str = "platform", *, application: str = "dp") -> Conne
     parameters = get_settings().warehouse_parameters(role)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            connection = psycopg2.connect(**parameters, application_name=application, connect_timeout=5)
+            connection = psycopg2.connect(**parameters, application_name=application, connect_timeout=5)  # type: ignore[call-overload]
             connection.set_session(autocommit=False)
             return connection
         except psycopg2.OperationalError as error:
@@ -48,8 +48,13 @@ def transaction(role: str = "platform", *, application: str = "dp") -> Iterator[
     """A connection whose work is committed at the end, or rolled back when anything fails."""
     connection = open_connection(role, application=application)
     try:
-        with connection:
-            yield connection
+        yield connection
+        connection.commit()
+    except BaseException:
+        # A server that is gone has rolled back already; saying so again would hide what happened.
+        with suppress(psycopg2.Error):
+            connection.rollback()
+        raise
     finally:
         connection.close()
 

@@ -46,17 +46,35 @@ def ensure_tables(connection: Connection, contracts: Iterable[Contract]) -> None
     published = published_contracts(connection)
     for contract in contracts:
         before = published.get(contract.dataset)
-        exists = query(connection, "select to_regclass(%s) is not null as there", (contract.table,))[0]["there"]
-        if before is not None and exists and contract_hash(before) == contract_hash(contract):
-            continue
-        if before is None or not exists:
+        if before is None:
+            _drop_if_outgrown(connection, contract)
             execute(connection, create_table(contract))
-        else:
-            for statement in alter_table(before.published_columns, contract):
-                execute(connection, statement)
+        elif contract_hash(before) == contract_hash(contract):
+            continue
+        for statement in alter_table(before.published_columns, contract) if before else ():
+            execute(connection, statement)
         if contract.layer == "features":
             _ensure_history(connection, contract)
         execute(connection, grants(contract))
+
+
+def _drop_if_outgrown(connection: Connection, contract: Contract) -> None:
+    """Removes a table that an earlier form of the contract made, and into which nothing was ever published."""
+    there = [name for name, _ in _columns(connection, contract.table)]
+    own = ["row_id"] if contract.layer == "sources" else []
+    if there and there != [*own, *(c.name for c in contract.published_columns), "known_at"]:
+        execute(connection, f"drop table if exists {contract.table}, {contract.table}_history cascade")
+
+
+def _columns(connection: Connection, table: str) -> list[tuple[str, str]]:
+    """Name and type of a table's columns in their order; none when there is no such table."""
+    rows = query(
+        connection,
+        """select attname, format_type(atttypid, atttypmod) as type from pg_attribute
+           where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum""",
+        (table,),
+    )
+    return [(r["attname"], r["type"]) for r in rows]
 
 
 def _ensure_history(connection: Connection, contract: Contract) -> None:
@@ -72,12 +90,13 @@ def _ensure_history(connection: Connection, contract: Contract) -> None:
     )
     columns = ", ".join(contract.key)
     execute(connection, f"create index if not exists {contract.dataset}_history_key on {history} ({columns})")
-    rows = query(
+    # Appended in the order of publications: a small index finds what one of them brought.
+    execute(
         connection,
-        """select attname, format_type(atttypid, atttypmod) as type from pg_attribute
-           where attrelid = %s::regclass and attnum > 0 and not attisdropped
-             and attname not in (select attname from pg_attribute where attrelid = %s::regclass and attnum > 0)""",
-        (contract.table, history),
+        f"create index if not exists {contract.dataset}_history_publication on {history} using brin (publication_id)",
     )
-    for row in rows:
-        execute(connection, f"alter table {history} add column {row['attname']} {row['type']}")
+    known = {name for name, _ in _columns(connection, history)}
+    for name, kind in _columns(connection, contract.table):
+        if name not in known:
+            execute(connection, f"alter table {history} add column {name} {kind}")
+    execute(connection, f"grant select on {history} to training")
