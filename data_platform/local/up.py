@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ from data_platform.local.secrets import ensure_env_file
 from data_platform.local.spark import owns_spark_server, spark_component
 from data_platform.settings import PROJECT_ROOT, Settings, get_settings
 
+# What rooms want done once the warehouse is migrated: functions without arguments, quick and repeatable.
+SET_UP = "data_platform.set_up"
 LOOPBACK = ("127.0.0.1", "localhost")
 STOPPED_LAST = ("airflow-api-server", "postgres")  # tasks still report to them how they ended
 
@@ -129,9 +132,16 @@ def _preparations(settings: Settings) -> list[Task]:
         write_airflow_files(settings)
         migrate_airflow(settings)
 
+    def rooms() -> None:
+        # What they write stands in the checkout; a second platform of the same checkout, as in tests, leaves it alone.
+        if settings.state_dir == settings.project_root / ".state":
+            for entry in entry_points(group=SET_UP):
+                entry.load()()
+
     return [
         Task("databases", roles, ("postgres",) if server else ()),
         Task("warehouse", migrate_warehouse, ("databases",)),
+        Task("rooms", rooms, ("warehouse",)),
         Task("airflow-metadata", airflow_metadata, ("databases",)),
     ]
 
