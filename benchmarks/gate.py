@@ -22,6 +22,7 @@ from data_platform.gates.rules import Evaluation, Relation, Subject, expectation
 from data_platform.warehouse.connection import execute, query
 
 ROWS = 1_000_000
+SCHEMA = "run_bench"
 TABLE = """
     create schema run_bench;
     create table run_bench.purchases__new as
@@ -137,13 +138,13 @@ def evaluate() -> Evaluation:
     """Our gate's evaluation, from a new context on."""
     from data_platform.gates.context import open_context
 
-    return _evaluate(open_context())
+    return _evaluate(open_context(SCHEMA))
 
 
 def _evaluate(context: Any) -> Evaluation:
     from data_platform.gates.evaluate import Evaluator
 
-    relation = Relation("purchases", "select * from run_bench.purchases__new")
+    relation = Relation("purchases", table="purchases__new")
     rules = tuple(expectation(rule, kind, kwargs, expected=rule, reason=rule) for rule, kind, kwargs, _ in RULES)
     evaluator = Evaluator(context)
     try:
@@ -157,7 +158,7 @@ def evaluate_with_pages() -> None:
     from data_platform.gates.context import open_context
     from data_platform.gates.data_docs import add_pages
 
-    context = open_context()
+    context = open_context(SCHEMA)
     add_pages(context, "bench", "stage", [_evaluate(context)])
 
 
@@ -191,9 +192,9 @@ def stock_checkpoint() -> None:
 
     from data_platform.gates.context import open_context
 
-    context = open_context()
+    context = open_context(SCHEMA)
     source = context.data_sources.add_postgres("stock", connection_string="${WAREHOUSE}")
-    asset = source.add_query_asset("purchases", query="select * from run_bench.purchases__new")
+    asset = source.add_table_asset("purchases", table_name="purchases__new")
     batch = asset.add_batch_definition_whole_table("all")
     expectations = []
     for rule, kind, kwargs, _ in RULES:

@@ -160,7 +160,9 @@ def run(bench: Bench) -> None:
     contenders = {OURS: day.publish, "upsert": day.upsert}
     seen: dict[str, set[str]] = {name: set() for name in contenders}
     measured = {name: _measured(bench, contender, seen[name]) for name, contender in contenders.items()}
-    corrected = bench.interleave(measured, prepare=day.correct, warm_up=True, check=lambda _: _require_published(day))
+    corrected = bench.interleave(
+        measured, repetitions=5, prepare=day.correct, warm_up=True, check=lambda _: _require_published(day)
+    )
     bench.compare("seconds", "s", corrected, targets={"upsert": 1.4})
     bench.compare("wal", "bytes", corrected, of="wal", targets={"upsert": None})
     bench.compare("rows_written", "rows", corrected, of="rows", targets={"upsert": None})

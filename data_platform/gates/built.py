@@ -50,8 +50,7 @@ def _with(subject: Subject, *more: dict[str, Any]) -> Subject:
 
 
 def _subject(connection: Connection, run: Run, contract: Contract, *, expects: bool) -> Subject:
-    rows_of = sql.SQL("select * from {new}").format(**_parts(run, contract)).as_string(connection)
-    relation = Relation(contract.dataset, rows_of, masked_columns(contract))
+    relation = Relation(contract.dataset, table=f"{contract.dataset}__new", masked=masked_columns(contract))
     there = _existing(connection, run, contract)
     if not there and not expects:
         return Subject(relation, message="not in this run: not checked")

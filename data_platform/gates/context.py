@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from data_platform.gates.loading import load
 from data_platform.settings import get_settings
@@ -11,8 +11,8 @@ from data_platform.settings import get_settings
 SITE = "gates"
 
 
-def open_context() -> Any:
-    """A context that knows where results and Data Docs go, and how to reach the warehouse.
+def open_context(schema: str = "public") -> Any:
+    """A context that knows where results and Data Docs go, and how to reach ``schema`` of the warehouse.
 
     The password is a variable that GX puts into the connection string at the last moment; what it writes holds
     ``${WAREHOUSE}`` at most.
@@ -36,13 +36,14 @@ def open_context() -> Any:
             "site_section_builders": {"expectations": "None", "profiling": "None"},
         }
     }
-    return get_context(project_config=config, mode="ephemeral", runtime_environment={"WAREHOUSE": _url()})
+    return get_context(project_config=config, mode="ephemeral", runtime_environment={"WAREHOUSE": _url(schema)})
 
 
 def _files(folder: Any) -> dict[str, str]:
     return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
 
 
-def _url() -> str:
+def _url(schema: str) -> str:
     part = {name: quote(str(value), safe="") for name, value in get_settings().warehouse_parameters().items()}
-    return "postgresql+psycopg2://{user}:{password}@{host}:{port}/{dbname}?application_name=dp%20gate".format(**part)
+    options = urlencode({"application_name": "dp gate", "options": f"-csearch_path={schema}"})
+    return "postgresql+psycopg2://{user}:{password}@{host}:{port}/{dbname}?".format(**part) + options

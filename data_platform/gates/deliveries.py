@@ -43,7 +43,7 @@ def ingested_subjects(connection: Connection, run: Run) -> list[Subject]:
 
 def _deliveries(connection: Connection, run: Run, contract: Contract) -> Subject:
     deliveries = sql.SQL(DELIVERIES).format(dataset=sql.Literal(contract.dataset), run_id=sql.Literal(run.run_id))
-    relation = Relation(contract.dataset, deliveries.as_string(connection))
+    relation = Relation(contract.dataset, query=deliveries.as_string(connection))
     profile = query(connection, sql.SQL(PROFILE).format(deliveries=deliveries))[0]
     if not profile["deliveries"]:
         return Subject(relation, message="no delivery: not checked")

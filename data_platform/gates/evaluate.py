@@ -73,7 +73,10 @@ class Evaluator:
         return Evaluation(subject, rules, time.monotonic() - started, document)
 
     def _batch(self, relation: Relation) -> Any:
-        asset = self._source.add_query_asset(relation.name, query=relation.query)
+        if relation.query:
+            asset = self._source.add_query_asset(relation.name, query=relation.query)
+        else:
+            asset = self._source.add_table_asset(relation.name, table_name=relation.table)
         return asset.add_batch_definition_whole_table("all").get_batch()
 
     def _details(self, batch: Any, relation: Relation, failed: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _evaluate(after: Gate, run: Run, subjects: Sequence[Subject]) -> list[Evalua
     from data_platform.gates.data_docs import add_pages
     from data_platform.gates.evaluate import Evaluator
 
-    context = open_context()
+    context = open_context(run.schema)
     evaluator = Evaluator(context)
     try:
         evaluations = [evaluator.evaluate(subject) for subject in subjects]

@@ -14,13 +14,15 @@ Gate = Literal["ingest", "stage", "build"]
 
 @dataclass(frozen=True)
 class Relation:
-    """What is checked: the rows of ``query``.
+    """What is checked: a ``table`` of the run's schema, or the rows of ``query``, which may not be many.
 
+    Great Expectations reads a query's rows once just to learn its columns; those of a table it asks the catalog.
     ``masked`` are the columns whose values nobody may see in examples.
     """
 
     name: str
-    query: str
+    query: str = ""
+    table: str = ""
     masked: frozenset[str] = frozenset()
 
 

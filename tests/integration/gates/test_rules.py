@@ -23,8 +23,8 @@ def evaluate(dataset: str, rows: list[Any], *more: dict[str, Any]) -> Evaluation
 
     run = make(new_run(), dataset, rows)
     contract = get_contracts()[dataset]
-    relation = Relation(dataset, f"select * from {run.schema}.{dataset}__new", masked_columns(contract))
-    evaluator = Evaluator(open_context())
+    relation = Relation(dataset, table=f"{dataset}__new", masked=masked_columns(contract))
+    evaluator = Evaluator(open_context(run.schema))
     try:
         return evaluator.evaluate(Subject(relation, (*suite(contract), *more), rows=len(rows)))
     finally:
@@ -130,5 +130,5 @@ def test_a_suite_without_rules_fails(project: Platform) -> None:
     from data_platform.gates.context import open_context
     from data_platform.gates.evaluate import Evaluator
 
-    evaluation = Evaluator(open_context()).evaluate(Subject(Relation("orders", "select 1"), (), rows=4))
+    evaluation = Evaluator(open_context("public")).evaluate(Subject(Relation("orders"), (), rows=4))
     assert (evaluation.verdict, evaluation.failed[0].rule_id) == ("failed", "has_rules")
