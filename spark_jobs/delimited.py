@@ -37,7 +37,7 @@ class Part:
     records: int
 
 
-def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
+def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Part]:
     """Reads a file; ``name`` is what messages call it.
 
     Raises:
@@ -45,7 +45,7 @@ def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
     """
     try:
         with _open(file, layout) as stream:
-            yield from _parts(_utf8_chunks(stream, layout.encoding), layout, name)
+            yield from _parts(_utf8_chunks(stream, layout.encoding, chunk_bytes), layout, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableFileError(
             f"{name} is not a whole gzip file: {error}", hint="ask the source to deliver it again"
@@ -72,16 +72,15 @@ def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("mark_undecodable", _mark_undecodable)
 
 
-def _utf8_chunks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+def _utf8_chunks(stream: BinaryIO, encoding: str, chunk_bytes: int) -> Iterator[bytes]:
     """The stream in chunks of UTF-8, without a byte-order mark."""
     if encoding.lower() in UTF8:
-        chunk = stream.read(CHUNK_BYTES).removeprefix(codecs.BOM_UTF8)
-        while chunk:
+        yield stream.read(max(chunk_bytes, len(codecs.BOM_UTF8))).removeprefix(codecs.BOM_UTF8)
+        while chunk := stream.read(chunk_bytes):
             yield chunk
-            chunk = stream.read(CHUNK_BYTES)
         return
     decoder = codecs.getincrementaldecoder(encoding)("mark_undecodable")
-    while chunk := stream.read(CHUNK_BYTES):
+    while chunk := stream.read(chunk_bytes):
         yield decoder.decode(chunk).encode("utf-8", "surrogateescape")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
 
