@@ -26,6 +26,7 @@ PROFILE = "data_platform"
 PLACEHOLDER = "run"
 PASSWORD_VARIABLE = "DBT_ENV_SECRET_WAREHOUSE_PASSWORD"  # noqa: S105 - dbt masks variables of this prefix in its logs
 THREADS = 2
+LOCK_TIMEOUT = "60s"
 CONTRACT_TESTS = "test_type:generic,path:models/generated"
 
 # What dbt makes of psycopg2's errors is text only. These pass when tried again.
@@ -117,17 +118,23 @@ def _options(folder: Path) -> list[str]:
 
 @contextmanager
 def _profile_of_runs() -> Iterator[Path]:
-    """A folder with the profile of runs; their password is in the environment as long as dbt runs."""
+    """A folder with the profile of runs; password and lock timeout are in the environment as long as dbt runs."""
     folder = get_settings().state_dir / "dbt"
     parameters = get_settings().warehouse_parameters("platform")
     _write_profile(
         folder / "profiles.yml", PLACEHOLDER, PLACEHOLDER, parameters, f"{{{{ env_var('{PASSWORD_VARIABLE}') }}}}"
     )
-    os.environ[PASSWORD_VARIABLE] = str(parameters["password"])
+    ours = {PASSWORD_VARIABLE: str(parameters["password"]), "PGOPTIONS": f"-c lock_timeout={LOCK_TIMEOUT}"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     try:
         yield folder
     finally:
-        del os.environ[PASSWORD_VARIABLE]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def move_to_schema(manifest: Any, schema: str, raw_tables: set[str]) -> None:

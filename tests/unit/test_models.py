@@ -75,9 +75,7 @@ def test_reach_is_what_the_model_says_beside_its_sql(project: Path) -> None:
         ("'look_back_days': 6", "'look_back_days': 'six'", "valid integer"),
     ],
 )
-def test_a_wrong_reach_is_one_message_that_names_the_file(
-    project: Path, before: str, after: str, message: str
-) -> None:
+def test_a_wrong_reach_is_one_message_that_names_the_file(project: Path, before: str, after: str, message: str) -> None:
     file = project / "models/marts/fct_customer_days.sql"
     file.write_text(file.read_text().replace(before, after))
     with pytest.raises(InputError, match=message) as caught:
@@ -120,7 +118,7 @@ def test_a_contract_is_code_of_its_own_model(project: Path) -> None:
 
 
 def test_a_contract_without_a_model_says_what_is_missing(project: Path) -> None:
-    with pytest.raises(InputError, match="there is no dim_customers.sql"):
+    with pytest.raises(InputError, match=r"there is no dim_customers\.sql"):
         code_hash(get_contracts()["dim_customers"])
 
 

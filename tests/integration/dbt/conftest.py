@@ -23,7 +23,7 @@ def project(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
         yield platform
 
 
-@pytest.fixture()
+@pytest.fixture
 def warehouse(project: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """The platform, with nothing published; settings of this process point at it."""
     for name, value in {**project.environment, "PROJECT_ROOT": str(project.home)}.items():

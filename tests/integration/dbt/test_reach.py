@@ -127,7 +127,9 @@ def test_asked_days_are_rebuilt_whatever_their_state() -> None:
     assert all(line["rows_changed"] == 0 for line in log.lines)
 
 
-def test_a_change_of_code_rebuilds_a_model_whole_and_what_reads_it_only_where_values_changed(warehouse: Platform) -> None:
+def test_a_change_of_code_rebuilds_a_model_whole_and_what_reads_it_only_where_values_changed(
+    warehouse: Platform,
+) -> None:
     build_and_publish({"purchases": {DAY: [purchase(1, "00001", DAY, 1, "9.99")]}}, through=DAY)
     file = warehouse.home / "dbt_project" / "models" / "marts" / "fct_purchases.sql"
     before = file.read_text()

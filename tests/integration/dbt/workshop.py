@@ -63,9 +63,14 @@ schema:
     physicalType: table
     dataGranularityDescription: one row a {key}
     properties:
-      - {{name: {key}, logicalType: {logical}, physicalType: {type}, primaryKey: true, required: true, description: The key.}}
+      - name: {key}
+        logicalType: {logical}
+        physicalType: {type}
+        primaryKey: true
+        required: true
+        description: What rows are told apart by.
 {more}
-      - {{name: order_count, logicalType: integer, physicalType: integer, required: true, description: Purchases.}}
+      - {{name: order_count, logicalType: integer, physicalType: integer, description: Purchases.}}
 customProperties:
   - {{property: materialization, value: {kind}}}
   - {{property: eventDay, value: {day}}}
@@ -73,7 +78,14 @@ customProperties:
 """
 CONTRACTS = {
     "fct_busy_days": CONTRACT.format(
-        name="fct_busy_days", key="counted_on", logical="date", type="date", kind="interval", day="counted_on", more="", unit=""
+        name="fct_busy_days",
+        key="counted_on",
+        logical="date",
+        type="date",
+        kind="interval",
+        day="counted_on",
+        more="",
+        unit="",
     ),
     "fct_weekdays": CONTRACT.format(
         name="fct_weekdays",
@@ -82,7 +94,10 @@ CONTRACTS = {
         type="text",
         kind="keyed",
         day="last_purchased_on",
-        more="      - {name: last_purchased_on, logicalType: date, physicalType: date, required: true, description: Last.}",
+        more=(
+            "      - name: last_purchased_on\n        logicalType: date\n        physicalType: date\n"
+            "        required: true\n        description: The newest purchase on this day of the week."
+        ),
         unit="  - {property: unitKey, value: weekday}",
     ),
 }
