@@ -43,7 +43,9 @@ class Written:
 
 
 class Moved(TransientFailure):
-    """What the run read was published anew meanwhile: it must be rebuilt."""
+    """What the run read was published anew meanwhile: it must be rebuilt. Publishing alone again would be in vain."""
+
+    exit_code = PermanentFailure.exit_code
 
 
 def run_step(run: Run, log: StepLog) -> None:

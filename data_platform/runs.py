@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from secrets import token_hex
 from typing import Any, Literal
@@ -182,6 +182,25 @@ def close_run(connection: Connection, run: Run, state: str, failure: str | None 
         "update ops.runs set state = %s, failure = %s, ended_at = clock_timestamp() where run_id = %s",
         (state, failure, run.run_id),
     )
+
+
+def reopen(connection: Connection, run: Run) -> Run:
+    """The run, open again when it had failed.
+
+    Raises:
+        InputError: when it found nothing to do, or what it built has been dropped.
+    """
+    if run.state not in {"failed", "unchanged"}:
+        return run
+    (schema,) = query(connection, "select to_regnamespace(quote_ident(%s)) is not null as is_there", (run.schema,))
+    if run.state == "unchanged" or not schema["is_there"]:
+        raise InputError(f"run {run.run_id} is {run.state}", hint="start a new one with `dp run`")
+    execute(
+        connection,
+        "update ops.runs set state = 'open', failure = null, ended_at = null where run_id = %s",
+        (run.run_id,),
+    )
+    return replace(run, state="open")
 
 
 @contextmanager

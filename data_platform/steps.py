@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
-from data_platform.failures import InputError, PermanentFailure
-from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step
+from data_platform.failures import InputError, PermanentFailure, TransientFailure
+from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step, reopen
 from data_platform.staleness import settle_through_day
 from data_platform.warehouse.connection import transaction
 
@@ -38,24 +38,26 @@ def find_step(name: str) -> Step:
 
 
 def perform(run_id: str, name: str) -> StepLog:
-    """Takes one step of a run and records it; a failure fails the run.
+    """Takes one step of a run and records it; a failure fails the run, unless it may pass when taken again.
+
+    A step of a failed run may be repeated as long as the run's schema is there: what failed may have been mended.
 
     Raises:
-        InputError: when the run is closed, or the step unknown.
+        InputError: when the run has nothing to do or is gone, or the step unknown.
         PlatformError: what the step raises.
     """
     if name not in STEPS[1:]:
         raise InputError(f"there is no step {name!r}", hint=f"steps are: {', '.join(STEPS[1:])}")
     with transaction() as connection:
-        run = get_run(connection, run_id)
+        run = reopen(connection, get_run(connection, run_id))
         if name == "stage" and run.state == "open":
             run = settle_through_day(connection, run)
-    if run.state in {"failed", "unchanged"}:
-        raise InputError(f"run {run_id} is {run.state}", hint="start a new one with `dp run`")
     step = find_step(name)
     try:
         with recorded_step(run, name) as log:
             step(run, log)
+    except TransientFailure:
+        raise
     except Exception as error:
         with transaction() as connection:
             if get_run(connection, run_id).state == "open":
