@@ -31,17 +31,21 @@ class Platform:
     Args:
         directory: where its settings, database, lake and logs live.
         today: its business date.
+        project: where its DAGs and dbt's folder are; default: here.
     """
 
-    def __init__(self, directory: Path, today: date) -> None:
+    def __init__(self, directory: Path, today: date, project: Path | None = None) -> None:
         for name in Settings.model_fields:  # the settings of whoever calls us must not leak in
             os.environ.pop(name.upper(), None)
         env_file = directory / "env"
         offset = (datetime.now(UTC).date() - today).days
-        env_file.write_text(
-            f"STATE_DIR={directory / 'state'}\nBUSINESS_DATE_OFFSET_DAYS={offset}\nSAMPLE_COMPANY=false\n",
-            encoding="utf-8",
-        )
+        lines = [
+            f"STATE_DIR={directory / 'state'}",
+            f"BUSINESS_DATE_OFFSET_DAYS={offset}",
+            "SAMPLE_COMPANY=false",
+            *([f"PROJECT_ROOT={project}"] if project else []),
+        ]
+        env_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.environ["DP_ENV_FILE"] = str(env_file)
         get_settings.cache_clear()
 
@@ -140,9 +144,9 @@ def seconds_between(earlier: str, later: str) -> float:
 
 
 @contextmanager
-def running_platform(directory: Path, today: date) -> Iterator[Platform]:
+def running_platform(directory: Path, today: date, project: Path | None = None) -> Iterator[Platform]:
     """A platform that is up, and is stopped at the end."""
-    platform = Platform(directory, today)
+    platform = Platform(directory, today, project)
     try:
         platform.start()
         yield platform

@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 60_000
-WIDTH, HEIGHT = 1360, 800
+WIDTH, HEIGHT = 1360, 690
 MARGIN = 30
 FORM = {"start": "1998-06-01", "end": "1998-07-01", "reason": "June's prices were corrected by hand"}
 
