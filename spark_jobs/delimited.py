@@ -136,7 +136,7 @@ def _find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> in
 def _check_header(text: bytes, record: Record, layout: Layout, name: str) -> None:
     found = record.fields or _rough_fields(text, layout)
     names = [field.strip() for field in found]
-    if tuple(names) == layout.columns:
+    if record.fields and tuple(names) == layout.columns:
         return
     missing = [column for column in layout.columns if column not in names]
     # Where the header is missing, the first line holds values; those of a confidential dataset are not shown.
@@ -145,7 +145,8 @@ def _check_header(text: bytes, record: Record, layout: Layout, name: str) -> Non
     differences = [
         f"missing: {', '.join(missing)}" if missing else "",
         f"not in the contract: {', '.join(unknown)}" if unknown else "",
-        "" if missing or unknown else "the order differs, or a name stands twice",
+        "its quoting is broken" if record.error == "quote" else "",
+        "" if missing or unknown or record.error else "the order differs, or a name stands twice",
     ]
     raise UnreadableFileError(
         f"{name}:1: the header differs from the contract; {'; '.join(filter(None, differences))}"

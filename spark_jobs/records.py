@@ -88,7 +88,7 @@ def read_record(data: bytes, start: int, layout: Layout, *, final: bool) -> Reco
         return record
     position = first_end
     while position < record.end:
-        later = _parse(data, position, layout, final=True)
+        later = _parse(data, position, layout, final=final)
         if later.error is None:
             return Record(first_end, None, "quote")
         position = line_end(data, position)
@@ -97,7 +97,8 @@ def read_record(data: bytes, start: int, layout: Layout, *, final: bool) -> Reco
 
 def is_blank(data: bytes, start: int, end: int, layout: Layout) -> bool:
     """Whether a line holds nothing."""
-    return not data[start:end].strip(b" \t\r\n" if layout.separator is None else b"\r\n")
+    line = data[start:end]
+    return not line.strip(b" \t\r\n") if layout.separator is None else line in (b"", b"\n", b"\r\n", b"\r")
 
 
 def line_end(data: bytes, start: int) -> int:
@@ -108,6 +109,8 @@ def line_end(data: bytes, start: int) -> int:
 
 def _parse(data: bytes, start: int, layout: Layout, *, final: bool) -> Record:
     fields, end, sound = _split(data, start, layout, final=final)
+    if not final and end == len(data) and not data.endswith(b"\n"):
+        raise Incomplete
     if not sound:
         return Record(end, None, "quote")
     if len(fields) != len(layout.columns):
@@ -139,7 +142,7 @@ def _split(data: bytes, start: int, layout: Layout, *, final: bool) -> tuple[lis
         if field is None:
             return fields, line_end(data, position), False
         fields.append(field)
-        if position >= len(data) - 1 and not final:  # The next byte may complete a \r\n.
+        if not final and data[position : position + 2] in (b"", b"\r"):  # What follows may be \n.
             raise Incomplete
         if _at_line_end(data, position):
             return fields, line_end(data, position), True
