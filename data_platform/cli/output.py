@@ -21,7 +21,9 @@ from data_platform.failures import PlatformError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-console = Console(highlight=False, soft_wrap=True)
+# A pipe or a log has no width of its own; folded to 80 columns a table of steps is unreadable.
+WIDTH_OF_A_LOG = 160
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_OF_A_LOG)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
