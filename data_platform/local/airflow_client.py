@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from data_platform.failures import PermanentFailure, TransientFailure
 
 REQUEST_TIMEOUT_S = 30
+WARM_UP_TIMEOUT_S = 180
 FINAL_RUN_STATES = frozenset({"success", "failed"})
 Json = dict[str, Any]
 
@@ -48,7 +49,7 @@ class AirflowClient:
         # Never through a proxy: Airflow is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def _send(self, method: str, path: str, body: Json | None, token: str) -> Any:
+    def _send(self, method: str, path: str, body: Json | None, token: str, timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
         request = urllib.request.Request(f"{self.url}{path}", method=method)  # noqa: S310 — our own http address
         request.add_header("Accept", "application/json")
         if token:
@@ -58,7 +59,7 @@ class AirflowClient:
             data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with self._opener.open(request, data, timeout=REQUEST_TIMEOUT_S) as answer:
+            with self._opener.open(request, data, timeout=timeout_s) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]
@@ -114,7 +115,7 @@ class AirflowClient:
         """Has the server build the API that tasks use. It does so on the first request, and takes longer for it than
         tasks wait.
         """
-        self._send("GET", "/execution/health", None, "")
+        self._send("GET", "/execution/health", None, "", WARM_UP_TIMEOUT_S)
 
     def dags(self) -> list[Json]:
         """All DAGs that Airflow has parsed."""

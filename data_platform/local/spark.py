@@ -22,7 +22,7 @@ from data_platform.settings import Settings
 
 SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 — the variable's name
-WARM_UP_TIMEOUT_S = 180
+WARM_UP_TIMEOUT_S = 300
 # One job through each part that an ingest uses: Parquet out and in, a Python worker fed with Arrow.
 WARM_UP = """
 import sys
