@@ -1,9 +1,9 @@
 """The lake: one Delta table a source dataset, ``bronze/<dataset>``, partitioned by month and sorted by day.
 
-Spark writes Parquet into a folder of the attempt's own; ``commit_attempt`` then adds its files to the table. A row counts
-only while the ledger names its (file_id, ingest_id) live, so what an attempt left behind when it was killed, and what a
-later attempt superseded, is never seen. Statistics stand in the log for days and ids alone: the log outlives the rows,
-and so must hold no value that a person could ask to have erased.
+Spark writes Parquet into a folder of the attempt's own; ``commit_attempt`` then adds its files to the table. A row
+counts only while the ledger names its (file_id, ingest_id) live: what an attempt left behind when it was killed, what a
+later attempt superseded, and what a file held that failed as a whole, is never seen. Statistics stand in the log for
+days and ids alone: the log outlives the rows, and so must hold no value that a person could ask to have erased.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from data_platform.intervals import cover
 from data_platform.settings import get_settings
 
 MONTH = "month"
+# In place of a month: rows of an attempt that do not belong to the table, but tell what became of its files.
+ACCOUNT = "account"
 # Columns of every row, before the published ones.
 ORIGIN = (
     ("file_id", pa.int64()),
@@ -79,8 +81,39 @@ def arrow_type(column: Column) -> pa.DataType:
     return ARROW_TYPES[column.physical_type]
 
 
-def commit_attempt(contract: Contract, ingest_id: int, run_id: str) -> int:
-    """Adds an attempt's files to the table, which is made if there is none; returns the number of rows added.
+@dataclass(frozen=True)
+class WrittenFile:
+    """A Parquet file of an attempt, as Spark wrote it; ``path`` is relative to the table."""
+
+    path: str
+    month: str
+    size: int
+    modified_ms: int
+
+
+def written_files(dataset: str, ingest_id: int) -> list[WrittenFile]:
+    """What an attempt has written, whether it counts or not."""
+    filesystem, root = pyarrow.fs.FileSystem.from_uri(table_url(dataset))
+    selector = pyarrow.fs.FileSelector(f"{root}/{attempt_folder(ingest_id)}", recursive=True, allow_not_found=True)
+    files = []
+    for info in filesystem.get_file_info(selector):
+        if info.type == pyarrow.fs.FileType.File and info.path.endswith(".parquet"):
+            path = info.path[len(root) + 1 :]
+            month = path.split(f"/{MONTH}=")[1].split("/")[0]
+            files.append(WrittenFile(path, month, info.size, info.mtime_ns // 1_000_000))
+    return sorted(files, key=lambda f: f.path)
+
+
+def read_columns(dataset: str, file: WrittenFile, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a written file."""
+    filesystem, root = pyarrow.fs.FileSystem.from_uri(table_url(dataset))
+    return pyarrow.parquet.read_table(
+        f"{root}/{file.path}", columns=list(columns), filesystem=filesystem, partitioning=None
+    )
+
+
+def commit_attempt(contract: Contract, files: Sequence[WrittenFile], ingest_id: int, run_id: str) -> None:
+    """Adds an attempt's files to the table, which is made if there is none.
 
     Raises:
         PermanentFailure: when the table has a column of another type than the contract.
@@ -89,9 +122,9 @@ def commit_attempt(contract: Contract, ingest_id: int, run_id: str) -> int:
     from deltalake.transaction import create_table_with_add_actions
 
     url = table_url(contract.dataset)
-    actions = _add_actions(contract, url, attempt_folder(ingest_id))
+    actions = [_add_action(contract, file) for file in files if file.month != ACCOUNT]
     if not actions:
-        return 0
+        return
     schema = deltalake.Schema.from_arrow(arrow_schema(contract).append(pa.field(MONTH, pa.string())))
     properties = deltalake.CommitProperties(custom_metadata={"run_id": run_id, "ingest_id": str(ingest_id)})
     if deltalake.DeltaTable.is_deltatable(url):
@@ -100,18 +133,25 @@ def commit_attempt(contract: Contract, ingest_id: int, run_id: str) -> int:
         table.create_write_transaction(
             actions, mode="append", schema=table.schema(), partition_by=[MONTH], commit_properties=properties
         )
-    else:
-        create_table_with_add_actions(
-            url,
-            schema,
-            actions,
-            mode="error",
-            partition_by=[MONTH],
-            name=contract.dataset,
-            configuration={"delta.dataSkippingStatsColumns": f"file_id,ingest_id,{contract.day_column}"},
-            commit_properties=properties,
-        )
-    return sum(json.loads(action.stats)["numRecords"] for action in actions)
+        return
+    create_table_with_add_actions(
+        url,
+        schema,
+        actions,
+        mode="error",
+        partition_by=[MONTH],
+        name=contract.dataset,
+        configuration={"delta.dataSkippingStatsColumns": f"file_id,ingest_id,{contract.day_column}"},
+        commit_properties=properties,
+    )
+
+
+def drop_account(dataset: str, files: Sequence[WrittenFile]) -> None:
+    """Removes what told of an attempt's files, once the ledger tells it."""
+    filesystem, root = pyarrow.fs.FileSystem.from_uri(table_url(dataset))
+    for file in files:
+        if file.month == ACCOUNT:
+            filesystem.delete_file(f"{root}/{file.path}")
 
 
 def _widen(table: Any, wanted: Any, contract: Contract) -> None:
@@ -127,30 +167,20 @@ def _widen(table: Any, wanted: Any, contract: Contract) -> None:
         table.alter.add_columns(missing)
 
 
-def _add_actions(contract: Contract, url: str, folder: str) -> list[Any]:
+def _add_action(contract: Contract, file: WrittenFile) -> Any:
     from deltalake.transaction import AddAction
 
-    filesystem, root = pyarrow.fs.FileSystem.from_uri(url)
-    selector = pyarrow.fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
-    actions = []
-    for info in filesystem.get_file_info(selector):
-        if info.type != pyarrow.fs.FileType.File or not info.path.endswith(".parquet"):
-            continue
-        with filesystem.open_input_file(info.path) as source:
-            stats = _statistics(pyarrow.parquet.ParquetFile(source).metadata, contract)
-        path = info.path[len(root) + 1 :]
-        month = path.split(f"/{MONTH}=")[1].split("/")[0]
-        actions.append(
-            AddAction(
-                path=path,
-                size=info.size,
-                partition_values={MONTH: month},
-                modification_time=int(info.mtime_ns // 1_000_000),
-                data_change=True,
-                stats=json.dumps(stats),
-            )
-        )
-    return actions
+    filesystem, root = pyarrow.fs.FileSystem.from_uri(table_url(contract.dataset))
+    with filesystem.open_input_file(f"{root}/{file.path}") as source:
+        stats = _statistics(pyarrow.parquet.ParquetFile(source).metadata, contract)
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values={MONTH: file.month},
+        modification_time=file.modified_ms,
+        data_change=True,
+        stats=json.dumps(stats),
+    )
 
 
 def _statistics(metadata: Any, contract: Contract) -> dict[str, Any]:

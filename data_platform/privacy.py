@@ -1,12 +1,12 @@
 """What becomes of personal values on the way in: pseudonyms, coarser values, encrypted raw text.
 
-``hash``: HMAC-SHA256 under ``PRIVACY_HASH_KEY``, cut to 128 bits, in hex. The same person gets the same pseudonym in every
-dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; and of a value
-that is written with digits and the signs of telephone numbers alone, the digits. Without the key a pseudonym can
+``hash``: HMAC-SHA256 under ``PRIVACY_HASH_KEY``, cut to 128 bits, in hex. The same person gets the same pseudonym in
+every dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; and of a
+value of six digits or more that is written with the signs of telephone numbers alone, the digits. Without the key a pseudonym can
 neither be turned back nor be checked against a guess.
 
-``generalise: age_band``: the band of the age on the row's day. ``drop``: nothing is left. ``keep``: the value stays, for
-the purpose that the contract grants.
+``generalise: age_band``: the band of the age on the row's day. ``drop``: nothing is left. ``keep``: the value stays,
+for the purpose that the contract grants.
 
 Raw text of quarantined rows is a Fernet token under ``QUARANTINE_KEY`` where the dataset has personal columns.
 
@@ -32,7 +32,7 @@ UNKNOWN = "unknown"
 # Lowest age of each band; ages from 120 up are nobody's.
 AGE_BANDS = ((0, "0-17"), (18, "18-24"), (25, "25-34"), (35, "35-44"), (45, "45-54"), (55, "55-64"), (65, "65+"))
 OLDEST = 120
-TELEPHONE = re.compile(r"[+(]?\d[\d\s()./-]{4,}")
+TELEPHONE = re.compile(r"[+(]*(?:\d[\s()./-]*){6,}")
 
 
 def hash_key() -> bytes:

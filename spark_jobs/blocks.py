@@ -71,9 +71,9 @@ def read_slowly(data: bytes, first_line: int, layout: Layout, *, final: bool) ->
     rows, position, line = Rows(), 0, first_line
     while position < len(data):
         end = line_end(data, position)
-        if not final and end == len(data) and not data.endswith(b"\n"):
-            if end - position < MAX_RECORD_BYTES:
-                break
+        ends = final or data.endswith(b"\n", 0, end)
+        if not ends and end - position < MAX_RECORD_BYTES:
+            break
         if is_blank(data, position, end, layout):
             position, line = end, line + 1
             continue

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COMPRESSION = {"gzip": True, "none": False, "infer": None}
 BYTES_PER_TASK = 8_000_000
-MOST_TASKS = 16
+MOST_TASKS = 64
 
 
 def layout_of(contract: Contract) -> Layout:
@@ -74,12 +74,14 @@ def read_sources(spark: SparkSession, sources: Sequence[Source], layout: Layout)
 
 
 def share_out(sources: Sequence[Source]) -> list[list[Source]]:
-    """Groups of about equal size, largest files first: one for each task. A little data is one task's work."""
-    tasks = min(MOST_TASKS, len(sources), 1 + sum(s.size_bytes for s in sources) // BYTES_PER_TASK)
-    groups: list[list[Source]] = [[] for _ in range(tasks)]
-    sizes = [0] * len(groups)
-    for source in sorted(sources, key=lambda s: -s.size_bytes):
-        smallest = sizes.index(min(sizes))
-        groups[smallest].append(source)
-        sizes[smallest] += source.size_bytes + 1
+    """Groups of about equal size, in the given order: neighbours hold neighbouring days. A group is a task's work."""
+    total = sum(s.size_bytes for s in sources)
+    tasks = min(MOST_TASKS, len(sources), 1 + total // BYTES_PER_TASK)
+    groups: list[list[Source]] = [[]]
+    filled = 0
+    for source in sources:
+        if groups[-1] and filled * tasks >= total * len(groups):
+            groups.append([])
+        groups[-1].append(source)
+        filled += source.size_bytes
     return groups

@@ -113,8 +113,12 @@ def launch_options(settings: Settings) -> dict[str, str]:
 
 
 def java_options(scratch: Path) -> list[str]:
-    """Options for a quick start: few compiler and collector threads, classes from an archive once there is one."""
+    """Options for a quick start: one collector thread, classes from an archive once there is one.
+
+    The archive saves 4 s of CPU a start. Stopping at the first compiler would save another 2, and make bulk loads
+    1.8 times slower.
+    """
     archive = scratch / "classes.jsa"
     use = "-XX:SharedArchiveFile" if archive.exists() else "-XX:ArchiveClassesAtExit"
     log = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
-    return ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"{use}={archive}", "-Xshare:auto", "-Xlog:cds=off", log]
+    return ["-XX:+UseSerialGC", f"{use}={archive}", "-Xshare:auto", "-Xlog:cds=off", log]

@@ -169,8 +169,8 @@ def lake_ddl(contract: Contract) -> str:
 def numbered(rows: DataFrame, contract: Contract) -> DataFrame:
     """Adds ``row_id`` and ``known_at``, and leaves the published columns.
 
-    Equal rows of a day are told apart by a number, given in order of arrival; rows that arrived together are the same in
-    everything, so it does not matter which of them gets which number, nor from which file they come.
+    Equal rows of a day are told apart by a number, given in order of arrival; rows that arrived together are the same
+    in everything, so it does not matter which of them gets which number, nor from which file they come.
     """
     day = identifier(contract.day_column)
     delay = int(contract.arrival_delay.total_seconds())

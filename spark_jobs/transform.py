@@ -1,7 +1,7 @@
 """Delivered strings → typed, checked, safe rows: pure functions from DataFrame to DataFrame.
 
-Up to ``protect`` rows hold plain personal values: nothing before it may shuffle, cache or spill. It is a ``mapInArrow``,
-not a column function, because Spark queues the rows around a Python column function, on disk if it must.
+Up to ``protect`` rows hold plain personal values: nothing before it may shuffle, cache or spill. It is a
+``mapInArrow`` because Spark queues the rows around a Python column function, on disk if it must.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from data_platform.contracts.compile.spark import identifier, literal, row_rules, typed_expression
 from data_platform.contracts.model import Column, Contract
 from data_platform.privacy import age_band_sql, hash_key, protect_batches, quarantine_key
+from spark_jobs.accounts import HASH_HEX
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # What every row has beside the published columns.
 ACCOUNT = ("file_id", "arrived_at", "line", "records", "failure", "rule", "rule_column", "raw")
-HASH_HEX = 32
+IS_LIVE = "line > 0 AND rule IS NULL"
 
 
 def transform(strings: DataFrame, contract: Contract) -> DataFrame:
@@ -57,7 +58,7 @@ def check(strings: DataFrame, contract: Contract) -> DataFrame:
     )
     account = [c for c in ACCOUNT if c != "raw"]
     values = [
-        f"CASE WHEN line > 0 AND rule IS NULL THEN {expression} END AS {identifier(name)}"
+        f"CASE WHEN {IS_LIVE} THEN {expression} END AS {identifier(name)}"
         for name, expression in _before_hashing(contract).items()
     ]
     return named.selectExpr(*account, r"CASE WHEN rule IS NOT NULL THEN rtrim('\r\n', raw) END AS raw", *values)
@@ -108,6 +109,4 @@ def with_content_hash(rows: DataFrame, contract: Contract) -> DataFrame:
     """Adds ``content_hash``: 128 bits over the published values, in hex; equal rows have equal hashes in any file."""
     columns = ", ".join(identifier(c.name) for c in contract.published_columns)
     text = f"to_json(struct({columns}), map('ignoreNullFields', 'false'))"
-    return rows.selectExpr(
-        "*", f"CASE WHEN line > 0 AND rule IS NULL THEN left(sha2({text}, 256), {HASH_HEX}) END AS content_hash"
-    )
+    return rows.selectExpr("*", f"CASE WHEN {IS_LIVE} THEN left(sha2({text}, 256), {HASH_HEX}) END AS content_hash")

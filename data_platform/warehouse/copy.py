@@ -70,7 +70,7 @@ def copy_batches(
 
 
 class CsvStream:
-    """Arrow batches as a file of CSV, which COPY reads piece by piece. NULL is an empty field, an empty text is ``""``."""
+    """Arrow batches as a CSV file, which COPY reads piece by piece. NULL is an empty field, an empty text is ``""``."""
 
     READ_BYTES = 1 << 18
 

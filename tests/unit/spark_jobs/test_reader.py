@@ -96,13 +96,14 @@ def test_what_the_csv_module_writes_is_read_back(
 
 def begin_lines(content: str, dialect: dict[str, Any], header: bool) -> list[int]:
     """Lines on which the csv module's records begin."""
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=dialect["delimiter"], quotechar=dialect["quotechar"])
-    ends = [content.count("\n", 0, 0) + 1]
-    counted = io.StringIO(newline="")
+    reader = csv.reader(
+        io.StringIO(content, newline=""), delimiter=dialect["delimiter"], quotechar=dialect["quotechar"]
+    )
+    lines, text = [1], io.StringIO(newline="")
     for record in reader:
-        csv.writer(counted, **dialect).writerow(record)
-        ends.append(counted.getvalue().count("\n") + 1)
-    return ends[int(header) : -1]
+        csv.writer(text, **dialect).writerow(record)
+        lines.append(text.getvalue().count("\n") + 1)
+    return lines[int(header) : -1]
 
 
 @settings(max_examples=60)
@@ -117,8 +118,7 @@ def test_runs_of_blanks_separate_fields_and_blank_lines_are_skipped(
     blank = st.text(" \t", min_size=1, max_size=3)
     lines, expected = [], []
     for row in rows:
-        for _ in range(data.draw(st.integers(0, 2))):
-            lines.append(data.draw(st.text(" \t", max_size=2)))
+        lines += data.draw(st.lists(st.text(" \t", max_size=2), max_size=2))
         first, *others = row
         text = data.draw(st.just("") | blank) + first
         text += "".join(data.draw(blank) + field for field in others) + data.draw(st.just("") | blank)
@@ -134,7 +134,9 @@ def test_runs_of_blanks_separate_fields_and_blank_lines_are_skipped(
 
 @pytest.mark.parametrize(("separator", "quote"), [(",", '"'), (",", None), (None, None), (None, '"')])
 @settings(max_examples=150)
-@given(data=st.lists(st.sampled_from([b"a", b"b", b",", b'"', b"\n", b"\r", b"\r\n", b" ", b"\xff", b"\xc3\xa9", b"\0"])))
+@given(
+    data=st.lists(st.sampled_from([b"a", b"b", b",", b'"', b"\n", b"\r", b"\r\n", b" ", b"\xff", b"\xc3\xa9", b"\0"]))
+)
 def test_the_fast_path_finds_what_the_exact_one_finds(
     separator: str | None, quote: str | None, data: list[bytes]
 ) -> None:
@@ -232,7 +234,8 @@ def test_raw_text_of_undecodable_bytes_shows_them(tmp_path: Path) -> None:
 
 def test_bytes_that_an_encoding_does_not_know_break_the_row(tmp_path: Path) -> None:
     found = read(written(tmp_path, b"1,\x80,3\n4,\x81,6\n"), layout(encoding="cp1252"))
-    assert [(row["b"], row["error"], row["error_column"]) for row in found] == [("€", None, None), (None, "encoding", "b")]
+    assert [(row["b"], row["error"]) for row in found] == [("€", None), (None, "encoding")]
+    assert found[1]["error_column"] == "b"
 
 
 @pytest.mark.parametrize("how", [layout(gzip=True), layout()])
@@ -242,10 +245,12 @@ def test_gzip_by_contract_or_by_name(how: Layout, tmp_path: Path) -> None:
     assert values(read(file, how), how) == [("1", "2", "3")]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-12], lambda b: b"no gzip at all", lambda b: b[:20] + b"\0\1" + b[22:]])
-def test_a_damaged_gzip_file_fails(damage: Any, tmp_path: Path) -> None:
-    whole = gzip.compress(b"".join(b"%d,2,3\n" % n for n in range(1000)))
-    file = written(tmp_path, damage(whole), "x.csv.gz")
+WHOLE = gzip.compress(b"".join(b"%d,2,3\n" % n for n in range(1000)))
+
+
+@pytest.mark.parametrize("content", [WHOLE[:-12], b"no gzip at all", WHOLE[:20] + b"\0\1" + WHOLE[22:]])
+def test_a_damaged_gzip_file_fails(content: bytes, tmp_path: Path) -> None:
+    file = written(tmp_path, content, "x.csv.gz")
     with pytest.raises(UnreadableFileError, match=r"landing/x\.csv is not a whole gzip file"):
         read(file, layout())
 

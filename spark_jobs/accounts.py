@@ -1,0 +1,127 @@
+"""What became of each delivery, counted from the files that an attempt has written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from data_platform import lake
+from data_platform.contracts.model import Contract
+from data_platform.failures import PermanentFailure
+from data_platform.ledger import DayDigest, Delivery, QuarantinedRow
+
+# Columns of the account's rows: broken rows with their rule, and the last row (line 0) of each file.
+ACCOUNT_COLUMNS = ("file_id", "line", "records", "failure", "rule", "rule_column", "raw")
+HIGH_DIGITS, LOW_DIGITS = 8, 7
+HASH_HEX = 32
+
+
+@dataclass
+class Account:
+    """A delivery's rows: ``records`` were counted by the reader, the others are what is in the lake.
+
+    ``failure`` is why the whole delivery does not count.
+    """
+
+    delivery: Delivery
+    records: int | None = None
+    failure: str | None = None
+    quarantined: list[QuarantinedRow] = field(default_factory=list)
+    days: list[DayDigest] = field(default_factory=list)
+
+    @property
+    def live(self) -> int:
+        return sum(d.rows for d in self.days)
+
+
+def take_accounts(
+    contract: Contract, deliveries: Sequence[Delivery], files: Iterable[lake.WrittenFile]
+) -> list[Account]:
+    """Accounts of the deliveries of an attempt.
+
+    Raises:
+        PermanentFailure: when a delivery's records are not its rows, live and quarantined.
+    """
+    accounts = {d.file_id: Account(d) for d in deliveries}
+    days: dict[tuple[int, date], DayDigest] = {}
+    for file in files:
+        if file.month == lake.ACCOUNT:
+            _add_account_rows(accounts, lake.read_columns(contract.dataset, file, ACCOUNT_COLUMNS), contract)
+        else:
+            columns = ("file_id", contract.day_column, "content_hash")
+            _add_days(days, digest_days(lake.read_columns(contract.dataset, file, columns)))
+    for (file_id, _), digest in sorted(days.items()):
+        accounts[file_id].days.append(digest)
+    for account in accounts.values():
+        account.quarantined.sort(key=lambda row: row.line)
+        if account.failure is None:
+            account.failure = _judge(account, contract)
+    return list(accounts.values())
+
+
+def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Contract) -> None:
+    for row in rows.to_pylist():
+        account = accounts[row["file_id"]]
+        if row["line"]:
+            raw = row["raw"].encode() if contract.is_personal else row["raw"]
+            account.quarantined.append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw))
+        else:
+            account.records, account.failure = row["records"], row["failure"]
+
+
+def _add_days(days: dict[tuple[int, date], DayDigest], more: dict[tuple[int, date], DayDigest]) -> None:
+    for key, digest in more.items():
+        before = days.get(key, DayDigest(digest.day, 0, Decimal(0)))
+        days[key] = DayDigest(digest.day, before.rows + digest.rows, before.digest + digest.digest)
+
+
+def digest_days(rows: pa.Table) -> dict[tuple[int, date], DayDigest]:
+    """(file, day) to rows and digest, of a table of file, day and content hash.
+
+    The digest is the sum of the first 60 bits of the hashes, summed in two parts, which fit 64 bits for 2^31 rows.
+    """
+    high, low = hash_bits(rows.column(2))
+    parts = pa.table([rows.column(0), rows.column(1), pa.array(high), pa.array(low)], ["file", "day", "high", "low"])
+    sums = parts.group_by(["file", "day"]).aggregate([("high", "sum"), ("low", "sum"), ("low", "count")])
+    return {
+        (row["file"], row["day"]): DayDigest(
+            row["day"], row["low_count"], Decimal((row["high_sum"] << 4 * LOW_DIGITS) + row["low_sum"])
+        )
+        for row in sums.to_pylist()
+    }
+
+
+def hash_bits(hashes: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The first 32 and the next 28 bits of hashes in lower-case hex."""
+    text = np.frombuffer("".join(hashes.to_pylist()).encode(), dtype=np.uint8)
+    digits = text.reshape(len(hashes), HASH_HEX)[:, : HIGH_DIGITS + LOW_DIGITS]
+    values = np.where(digits >= ord("a"), digits - ord("a") + 10, digits - ord("0")).astype(np.uint64)
+    weights = [np.uint64(16) ** np.arange(width - 1, -1, -1, dtype=np.uint64) for width in (HIGH_DIGITS, LOW_DIGITS)]
+    return values[:, :HIGH_DIGITS] @ weights[0], values[:, HIGH_DIGITS:] @ weights[1]
+
+
+def _judge(account: Account, contract: Contract) -> str | None:
+    """Why a delivery that could be read does not count all the same."""
+    path, records, broken = account.delivery.path, account.records, len(account.quarantined)
+    if records is None or records != account.live + broken:
+        raise PermanentFailure(
+            f"{path}: {records} records were read, but {account.live} rows are live and {broken} quarantined",
+            hint="this is a fault of the platform; nothing of this attempt counts",
+        )
+    if records and broken / records > contract.tolerated_broken_share:
+        return (
+            f"{path}: {broken} of {records} rows are broken, more than the {contract.tolerated_broken_share:.1%}"
+            f" that the contract tolerates; the first: line {account.quarantined[0].line},"
+            f" {_rule_in_words(account.quarantined[0])}"
+        )
+    return None
+
+
+def _rule_in_words(row: QuarantinedRow) -> str:
+    return f"rule {row.rule}" + (f" of {row.column}" if row.column else "")

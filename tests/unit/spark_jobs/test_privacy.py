@@ -1,0 +1,97 @@
+"""Pseudonyms, raw text and age bands."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+from cryptography.fernet import Fernet
+
+from data_platform.failures import InputError
+from data_platform.privacy import decrypt, encrypter, hash_key, normalise, protect_batches, pseudonym, quarantine_key
+from data_platform.settings import get_settings
+
+KEY = bytes(range(32))
+
+
+def test_pseudonym_is_hmac_sha256_of_rfc_4231_cut_to_128_bits() -> None:
+    assert pseudonym("what do ya want for nothing?", b"Jefe") == "5bdcc146bf60754e6a042426089575c7"
+
+
+def test_pseudonym_is_keyed() -> None:
+    expected = hmac.new(KEY, b"ann@example.org", hashlib.sha256).hexdigest()[:32]
+    assert pseudonym("ann@example.org", KEY) == expected
+    assert pseudonym("ann@example.org", KEY[::-1]) != expected
+    assert hashlib.sha256(b"ann@example.org").hexdigest()[:32] != expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ann@Example.org", " ann@example.org "),
+        ("+1 (555) 010-2030", "1 555 010 20 30"),
+        ("STRASSE", "straße"),
+        ("\uff21nn", "Ann"),
+        ("Ann  Example", "ann\texample"),
+    ],
+)
+def test_writings_of_one_value_are_one_person(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("ann1@x.org", "ann2@x.org"), ("12-34", "1234"), ("", "0"), ("1997-01-02 A", "19970102A")]
+)
+def test_different_values_stay_different(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+def test_batches_hold_pseudonyms_and_encrypted_raw_text_only() -> None:
+    raw_key = Fernet.generate_key()
+    batch = pa.record_batch({"email": ["a@x.org", None, "A@X.org"], "raw": [None, "7,b@x.org", None], "n": [1, 2, 3]})
+
+    (safe,) = protect_batches(iter([batch]), ["email"], KEY, raw_key)
+
+    hashes = safe.column("email").to_pylist()
+    assert hashes == [pseudonym("a@x.org", KEY), None, hashes[0]]
+    token = safe.column("raw").to_pylist()[1]
+    assert decrypt(token.encode(), raw_key) == "7,b@x.org"
+    assert safe.column("n").to_pylist() == [1, 2, 3]
+    assert b"x.org" not in b"".join(b.to_pybytes() for c in safe.columns for b in c.buffers() if b)
+
+
+def test_raw_text_of_another_key_says_so() -> None:
+    token = encrypter(Fernet.generate_key())("secret").encode()
+    with pytest.raises(InputError, match="another QUARANTINE_KEY"):
+        decrypt(token, Fernet.generate_key())
+
+
+@pytest.mark.parametrize("text", ["", "no hex", "00112233"])
+def test_a_bad_hash_key_is_refused_without_showing_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, "PRIVACY_HASH_KEY", text)
+    with pytest.raises(InputError, match="at least 32 hex digits") as error:
+        hash_key()
+    assert not text or text not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "too short"])
+def test_a_bad_quarantine_key_is_refused_without_showing_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, "QUARANTINE_KEY", text)
+    with pytest.raises(InputError, match="not a Fernet key") as error:
+        quarantine_key()
+    assert not text or text not in str(error.value)
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("DP_ENV_FILE", "/nonexistent")
+    monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _forget_settings() -> Iterator[None]:
+    yield
+    get_settings.cache_clear()
