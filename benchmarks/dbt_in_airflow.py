@@ -41,7 +41,9 @@ def run(bench: Bench) -> None:
             platform.dp(*step.split(), "--run", run_id)
         write_developer_profile()
         dbt("parse")
-        platform.airflow.wait_for_dags({"build_with_dp", "build_with_cosmos"})
+        for file in (ROOT / "benchmarks" / "dags").glob("*.py"):  # not before: Cosmos reads the manifest
+            shutil.copy(file, project / "dags")
+        platform.airflow.wait_for_dags({"build_with_dp", "build_with_cosmos"}, timeout_s=180)
         runs = bench.interleave(
             {
                 OURS: in_airflow(platform, "build_with_dp", run_id=run_id),
@@ -61,8 +63,6 @@ def make_project(folder: Path) -> Path:
     ignore = shutil.ignore_patterns("target", "logs", "profiles.yml")
     shutil.copytree(ROOT / "dbt_project", folder / "dbt_project", ignore=ignore)
     shutil.copytree(ROOT / "dags", folder / "dags")
-    for file in (ROOT / "benchmarks" / "dags").glob("*.py"):
-        shutil.copy(file, folder / "dags")
     return folder
 
 

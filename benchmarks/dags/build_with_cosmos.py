@@ -1,4 +1,4 @@
-"""The peer: Cosmos makes a task of each dbt model; here in the mode in which one dbt process works for all."""
+"""The peer: Cosmos, which makes an Airflow task of each dbt model; here one dbt process works for all of them."""
 
 from __future__ import annotations
 
