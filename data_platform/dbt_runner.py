@@ -116,7 +116,7 @@ def _spare_the_stack() -> None:
     """
     from dbt_common.behavior_flags import BehaviorFlagRendered
 
-    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
+    BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
 
 def _options(folder: Path) -> list[str]:

@@ -33,7 +33,7 @@ def find_step(name: str) -> Step:
 
         return run_step
     for entry in entry_points(group=GROUP, name=name):
-        return entry.load()  # type: ignore[no-any-return]
+        return entry.load()
     raise PermanentFailure(f"no room provides the step {name!r}", hint="install the project again: `make up`")
 
 
