@@ -144,7 +144,7 @@ def _may_be_empty(connection: Connection, run: Run, contract: Contract) -> list[
     vanishes = query(connection, statement.format(**_parts(run, contract)))[0]["vanishes"]
     upstream = [get_contracts()[table.partition(".")[2]] for table in sorted(models.upstream_tables(contract.table))]
     if vanishes:
-        explained = any(_loses_rows(connection, run, c) for c in upstream)
+        explained = any(_differs(connection, run, c) for c in upstream)
     else:
         explained = _is_published(connection, contract) or not all(_has_rows(connection, run, c) for c in upstream)
     if explained:
@@ -154,18 +154,18 @@ def _may_be_empty(connection: Connection, run: Run, contract: Contract) -> list[
             "is_not_emptied",
             "expect_table_row_count_to_be_between",
             {"min_value": 1},
-            expected="rows, because nothing has vanished from what it is built from",
+            expected="rows, because nothing differs in what it is built from",
             reason=f"upstream are {', '.join(c.dataset for c in upstream)}",
         )
     ]
 
 
-def _loses_rows(connection: Connection, run: Run, contract: Contract) -> bool:
-    """Whether this run changes or removes rows of an upstream table."""
+def _differs(connection: Connection, run: Run, contract: Contract) -> bool:
+    """Whether this run changes an upstream table: also a row that comes, like a deletion in a log, can end others."""
     if "__delta" not in _existing(connection, run, contract):
         return False
-    statement = sql.SQL("select exists (select from {delta} where side = 'old') as loses")
-    return bool(query(connection, statement.format(**_parts(run, contract)))[0]["loses"])
+    statement = sql.SQL("select exists (select from {delta}) as differs")
+    return bool(query(connection, statement.format(**_parts(run, contract)))[0]["differs"])
 
 
 def _has_rows(connection: Connection, run: Run, contract: Contract) -> bool:
