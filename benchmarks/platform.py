@@ -18,7 +18,7 @@ from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.airflow import airflow_client
 from data_platform.local.airflow_client import AirflowClient
 from data_platform.local.processes import memory_mb
-from data_platform.local.up import down, platform_components, up
+from data_platform.local.up import down, erase_data, platform_components, up
 from data_platform.settings import Settings, get_settings
 
 NIGHT = "run_nightly"
@@ -65,8 +65,9 @@ class Platform:
         airflow.unpause(NIGHT)
 
     def stop(self) -> None:
-        """Stops all of it."""
+        """Stops all of it, and deletes the database, which may lie outside the folder when we are root."""
         down()
+        erase_data()
 
     def land(self, days: Interval) -> None:
         """Lands the shop's real deliveries of some days."""
