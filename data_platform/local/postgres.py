@@ -21,7 +21,7 @@ import psycopg2
 from pydantic import SecretStr
 
 from data_platform.failures import PermanentFailure, TransientFailure
-from data_platform.local.processes import all_pids, process_info, require_free_port, signal_all, wait_until
+from data_platform.local.processes import all_pids, ask_to_end, process_info, require_free_port, signal_all, wait_until
 from data_platform.local.system_user import ServerUser, reachable_dir, reachable_programs
 
 SUPERUSER = "postgres"
@@ -221,7 +221,7 @@ class EmbeddedPostgres:
         pid = self.pid()
         if pid is None:
             return
-        os.kill(pid, signal.SIGINT)
+        ask_to_end([pid], signal.SIGINT)
         if not wait_until(lambda: process_info(pid) is None, START_TIMEOUT_S):
             raise TransientFailure(f"PostgreSQL (process {pid}) does not end", hint=f"see {self.data_dir / 'log'}")
 

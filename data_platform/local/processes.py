@@ -80,6 +80,13 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             continue
 
 
+def ask_to_end(pids: Iterable[int], number: signal.Signals = signal.SIGTERM) -> None:
+    """Asks processes to end, also one that was stopped, which would never hear of it."""
+    for pid in pids:
+        signal_all([pid], number)
+        signal_all([pid], signal.SIGCONT)
+
+
 def wait_until(is_done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_SECONDS) -> bool:
     """Polls until ``is_done()`` or the time is over; returns whether it came true."""
     deadline = time.monotonic() + timeout_s
@@ -269,12 +276,12 @@ class Daemon:
         if leader:
             programs = [pid for pid in members if (info := process_info(pid)) and info.session != leader]
             first = [pid for pid in members if pid != leader] if self.children_first else programs
-            signal_all(first, signal.SIGTERM)
+            ask_to_end(first)
             wait_until(lambda: not any(map(process_info, first)), CHILDREN_TIMEOUT_S)
-            signal_all([leader], signal.SIGTERM)
+            ask_to_end([leader])
             in_order = wait_until(lambda: process_info(leader) is None, self.stop_timeout_s)
         left = [pid for pid in members | set(self.members()) if process_info(pid)]
-        signal_all(left, signal.SIGTERM)
+        ask_to_end(left)
         if not wait_until(lambda: not any(map(process_info, left)), 2):
             signal_all(left, signal.SIGKILL)
             wait_until(lambda: not any(map(process_info, left)), 5)

@@ -77,7 +77,6 @@ def server_properties(settings: Settings, archive: Path) -> dict[str, str]:
         "spark.local.dir": str(scratch / "tmp"),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.sql.session.timeZone": "UTC",
-        "spark.python.worker.reuse": "false",
         "spark.python.daemon.module": "data_platform.local.spark_daemon",
     }
 

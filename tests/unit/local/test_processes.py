@@ -57,6 +57,14 @@ def test_stop_ends_everything_that_it_started(daemon: Daemon) -> None:
     assert not daemon.pid_file.exists()
 
 
+def test_stop_ends_one_that_is_stopped_in_order(tmp_path: Path) -> None:
+    daemon = make(tmp_path, "import time; time.sleep(600)")
+    pid = daemon.start()
+    os.kill(pid, signal.SIGSTOP)
+    assert daemon.stop()
+    assert process_info(pid) is None
+
+
 def test_stop_ends_what_a_killed_leader_left_behind(daemon: Daemon) -> None:
     pid = daemon.start()
     assert wait_until(lambda: len(daemon.members()) == 4, 10)
