@@ -192,6 +192,8 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
             for day, reason in stale_days(connection, contract).items()
             if day <= through_day
         ]
+    waiting = query(connection, "select publication_id, target from ops.exports where state = 'waiting' order by 1, 2")
+    found += [Stale(e["target"], f"publication {e['publication_id']}", "not exported yet") for e in waiting]
     delivered = delivered_through(connection, through_day)
     waits = f"held back: deliveries are there through {delivered} only"
     rows = query(connection, "select table_name, code_hash, through_day from ops.published_tables")
