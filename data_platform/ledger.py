@@ -252,7 +252,8 @@ def mark_live(
         )
         execute_values(
             cursor,
-            "insert into quarantine.rows (dataset, file_id, line, rule, column_name, raw_text, raw_encrypted) values %s",
+            "insert into quarantine.rows (dataset, file_id, line, rule, column_name, raw_text, raw_encrypted)"
+            " values %s",
             [
                 (
                     delivery.dataset,

@@ -1,9 +1,9 @@
 """What becomes of personal values on the way in: pseudonyms, coarser values, encrypted raw text.
 
 ``hash``: HMAC-SHA256 under ``PRIVACY_HASH_KEY``, cut to 128 bits, in hex. The same person gets the same pseudonym in
-every dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; and of a
-value of six digits or more that is written with the signs of telephone numbers alone, the digits. Without the key a pseudonym can
-neither be turned back nor be checked against a guess.
+every dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; of six
+digits or more with nothing else than the signs of telephone numbers among them, the digits. Without the key a pseudonym
+can neither be turned back nor be checked against a guess.
 
 ``generalise: age_band``: the band of the age on the row's day. ``drop``: nothing is left. ``keep``: the value stays,
 for the purpose that the contract grants.

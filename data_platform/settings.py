@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         password = getattr(self, f"warehouse_password_{role}").get_secret_value()
         if not self.warehouse_url or not password:
             raise InputError(
-                f"no warehouse is set up for role {role}: WAREHOUSE_URL or WAREHOUSE_PASSWORD_{role.upper()} is missing",
+                f"no warehouse is set up for role {role}: set WAREHOUSE_URL and WAREHOUSE_PASSWORD_{role.upper()}",
                 hint="run `make demo` (or `make up`), which writes them into .env",
             )
         parts = urlsplit(self.warehouse_url)

@@ -57,7 +57,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         server.remove()
 
 
-@pytest.fixture()
+@pytest.fixture
 def platform(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A platform of the test's own, on the business date 1998-02-01; settings of this process point at it."""
     yield from make_platform(postgres, tmp_path, monkeypatch, today=date(1998, 2, 1))

@@ -1,6 +1,7 @@
 """The algebra of days."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def test_an_interval_holds_its_days_and_not_its_end(start: date, length: int) ->
 def test_cover_holds_exactly_the_days_in_the_fewest_intervals(days: set[date]) -> None:
     intervals = cover(days)
     assert [day for interval in intervals for day in interval] == sorted(days)
-    assert all(a.end < b.start for a, b in zip(intervals, intervals[1:], strict=False))
+    assert all(a.end < b.start for a, b in pairwise(intervals))
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ def test_plain_dbt_build_works_and_stands_on_what_is_published(published: Platfo
     assert ask("select count(*) from {schema}.fct_purchases__delta") == [(0,)]
     # What a developer may not read is not there, and stops nothing.
     assert ask("select count(*) as rows, count(gender) as genders from {schema}.dim_customers") == [(2, 0)]
+    assert ask("select obj_description('{schema}.fct_purchases'::regclass) like 'Every purchase once%%' as told") == [
+        (True,)
+    ]
     # Unit tests and the contracts' rules run here.
     assert "window_of_7_days_holds_day_6_and_not_day_7" in done.stdout
     assert "PASS fct_purchases__key" in done.stdout

@@ -41,9 +41,12 @@ OPENING = Night(
         0: [("00001", 1, "9.99"), ("00001", 1, "9.99"), ("00002", 2, "0.00")],
         1: [("00003", 1, "0.01")],
         4: [("00001", 3, "9.99"), ("00003", 1, "9.99")],
+        7: [("00002", 1, "9.99")],
     },
     extracts={0: {"00001": "US", "00002": "US"}, 6: {"00001": "US", "00002": "CA", "00003": "US"}},
 )
+# Every story ends with a month in which nothing happens but that purchases leave windows.
+QUIET = Night(days_on=31)
 
 offsets = st.integers(0, 9)
 lines = st.lists(
@@ -84,7 +87,7 @@ def staged(night: Night, through: date) -> dict[str, dict[date, list[tuple[Any, 
 def test_partial_builds_make_what_a_clean_build_makes(warehouse: Platform, story: list[Night]) -> None:
     empty_warehouse()
     through = FIRST + timedelta(days=6)
-    for night in [OPENING, *story]:
+    for night in [OPENING, *story, QUIET]:
         through += timedelta(days=night.days_on)
         asked = night.asked and Interval(*(FIRST + timedelta(days=n) for n in night.asked))
         build_and_publish(staged(night, through), through=through, asked=asked)
