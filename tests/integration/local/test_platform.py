@@ -68,9 +68,13 @@ class Platform:
 
     def await_running(self) -> dict[str, dict[str, Any]]:
         """The status once every part answers; a worker whose code changed is loading anew."""
-        wait_until(lambda: self.states() == {"running"}, 180)
-        rows = self.status()
-        assert {name: row["state"] for name, row in rows.items()} == dict.fromkeys(COMPONENTS, "running")
+        rows: dict[str, dict[str, Any]] = {}
+
+        def all_running() -> bool:
+            rows.update(self.status())
+            return {name: row["state"] for name, row in rows.items()} == dict.fromkeys(COMPONENTS, "running")
+
+        assert wait_until(all_running, 180), rows
         return rows
 
     def setting(self, name: str) -> str:
