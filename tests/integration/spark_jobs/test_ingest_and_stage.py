@@ -206,6 +206,9 @@ def test_no_canary_is_left_in_lake_scratch_logs_or_ledger(
 def test_files_in_another_order_or_merged_give_the_same_rows(
     home: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: Manifest
 ) -> None:
+    first = min((home.landing / "shop" / "purchases").iterdir())
+    twice = f" 00001 {first.stem.replace('-', '')}  1   9.99\r\n".encode() * 2
+    first.write_bytes(first.read_bytes() + twice)
     run = open_run()
     perform(run.run_id, "ingest")
     perform(run.run_id, "stage")
