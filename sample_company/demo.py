@@ -43,7 +43,8 @@ def demo() -> None:
     _dp("simulate", "company")
     if not _is_published(cdnow.LAST_DAY - ONE_DAY):
         with _timed(f"history: {cdnow.FIRST_DAY} to {cdnow.LAST_DAY - ONE_DAY}, in one pass"):
-            _dp("run", str(cdnow.FIRST_DAY), str(cdnow.LAST_DAY), "--reason", "history of the sample company")
+            reason = "history of the sample company"
+            _dp("run", str(cdnow.FIRST_DAY), str(cdnow.LAST_DAY), "--reason", reason, "--progress")
     run_id = _night_of_last_real_day() or _run_night(settings)
     _dp("report", "--run", run_id)
     _dp("features", "get", *(f"customer_id={c}" for c in CUSTOMERS))

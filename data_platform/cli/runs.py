@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 
 from data_platform import orchestrate, staleness
-from data_platform.cli.output import JsonOption, console, print_json, print_table, show
+from data_platform.cli.output import JsonOption, console, errors, print_json, print_table, show
 from data_platform.clock import due_day, to_business
 from data_platform.failures import InputError, PermanentFailure
 from data_platform.intervals import Interval, parse_day
@@ -64,6 +65,7 @@ def run(
     dataset: DatasetsOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
+    progress: Annotated[bool, typer.Option("--progress", help="Name each step as it begins, also in a log.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take all steps without Airflow: for the days from START up to END, or for whatever is stale."""
@@ -71,10 +73,15 @@ def run(
     if dry_run:
         _show_opened(orchestrate.open_work(asked, datasets=dataset, dry_run=True), as_json=as_json)
         return
+    began = time.monotonic()
     with console.status("") as status:
-        opened = orchestrate.run_all(
-            asked, datasets=dataset, reason=reason, on_step=lambda step: status.update(f"[bold]{step}[/] …")
-        )
+
+        def tell(step: str) -> None:
+            status.update(f"[bold]{step}[/] …")
+            if progress:
+                errors.print(f"  {time.monotonic() - began:4.0f} s  {step} …")
+
+        opened = orchestrate.run_all(asked, datasets=dataset, reason=reason, on_step=tell)
     if opened.run is None:
         _show_opened(opened, as_json=as_json)
     else:
