@@ -10,7 +10,7 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extras import execute_values
 
-from data_platform import build_page, dbt_runner
+from data_platform import build_page, dbt_runner, unknown_keys
 from data_platform.dbt_runner import write_developer_profile
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.runs import Run, StepLog
@@ -66,6 +66,7 @@ def write_context(connection: Connection, run: Run, plans: dict[str, BuildPlan])
         execute_values(cursor, sql.SQL("insert into {}.asked_days values %s").format(schema), days)
         rows = [(table, p.whole, p.due_from, p.due_to) for table, p in sorted(plans.items())]
         execute_values(cursor, sql.SQL("insert into {}.build_plan values %s").format(schema), rows)
+    unknown_keys.write_context(connection, run)
 
 
 def _staged_tables(connection: Connection, run: Run) -> set[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from psycopg2.extras import execute_values
+from psycopg2.extras import Json, execute_values
 
 from data_platform.clock import business_now
 from data_platform.contracts.document import ingest_hash
@@ -22,7 +22,7 @@ from data_platform.settings import get_settings
 from data_platform.warehouse.connection import Connection, execute, query
 
 # Raise it when the parser reads the same file and contract differently: every delivery is then parsed anew.
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 MANIFEST = "manifest.jsonl"
 
 
@@ -50,12 +50,16 @@ class DayDigest:
 
 @dataclass(frozen=True)
 class QuarantinedRow:
-    """A row that broke a rule; ``raw`` is plain text, or a Fernet token where the dataset is personal."""
+    """A row that broke a rule; ``raw`` is plain text, or a Fernet token where the dataset is personal.
+
+    ``key`` holds the contract's ``entity_key`` where it could be read.
+    """
 
     line: int
     rule: str
     column: str | None
     raw: str | bytes
+    key: Mapping[str, str] | None = None
 
 
 def input_version(contract: Contract) -> str:
@@ -252,7 +256,7 @@ def mark_live(
         )
         execute_values(
             cursor,
-            "insert into quarantine.rows (dataset, file_id, line, rule, column_name, raw_text, raw_encrypted)"
+            "insert into quarantine.rows (dataset, file_id, line, rule, column_name, raw_text, raw_encrypted, row_key)"
             " values %s",
             [
                 (
@@ -263,6 +267,7 @@ def mark_live(
                     q.column,
                     q.raw if isinstance(q.raw, str) else None,
                     q.raw if isinstance(q.raw, bytes) else None,
+                    Json(q.key) if q.key else None,
                 )
                 for q in quarantined
             ],
@@ -290,7 +295,10 @@ def live_attempts(connection: Connection, dataset: str, days: Sequence[date]) ->
 
 
 def fingerprints(connection: Connection, contract: Contract) -> dict[date, str]:
-    """Day to the fingerprint of what its live deliveries hold. Equal rows give an equal fingerprint, in any files."""
+    """Day to the fingerprint of what its live deliveries hold. Equal rows give an equal fingerprint, in any files.
+
+    Of a snapshot that is also which keys are unknown: a broken row that is mended or taken out may be all that changes.
+    """
     rows = query(
         connection,
         """select day, sum(rows) as rows, sum(digest) as digest
@@ -298,5 +306,18 @@ def fingerprints(connection: Connection, contract: Contract) -> dict[date, str]:
            where dataset = %s and state = 'live' group by day""",
         (contract.dataset,),
     )
-    version = input_version(contract)
-    return {r["day"]: f"{version}:{r['rows']}:{r['digest']}" for r in rows}
+    version, unknown = input_version(contract), _digests_of_unknown_keys(connection, contract)
+    return {r["day"]: ":".join([version, f"{r['rows']}:{r['digest']}", *unknown.get(r["day"], ())]) for r in rows}
+
+
+def _digests_of_unknown_keys(connection: Connection, contract: Contract) -> dict[date, tuple[str]]:
+    if contract.kind != "snapshot":
+        return {}
+    rows = query(
+        connection,
+        """select extract_day, md5(string_agg(distinct coalesce(row_key::text, ''), ',')) as digest
+           from ops.files as f join quarantine.rows as q using (file_id)
+           where f.dataset = %s and f.state = 'live' group by extract_day""",
+        (contract.dataset,),
+    )
+    return {r["extract_day"]: (r["digest"],) for r in rows}

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extras import Json, execute_values
 
-from data_platform import models
+from data_platform import models, unknown_keys
 from data_platform.contracts.document import contract_document, contract_hash
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
@@ -326,6 +326,8 @@ def _record_state(
         )
         if contract.dataset in stage:
             _record_days(connection, contract.table, publication_id, stage[contract.dataset])
+            if contract.kind == "snapshot":
+                unknown_keys.record(connection, run, contract, publication_id, stage[contract.dataset]["days"])
 
 
 def _record_days(connection: Connection, table: str, publication_id: int, plan: dict[str, Any]) -> None:

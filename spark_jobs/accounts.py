@@ -52,7 +52,8 @@ def take_accounts(
     days: dict[tuple[int, date], DayDigest] = {}
     for file in files:
         if file.month == lake.ACCOUNT:
-            _add_account_rows(accounts, lake.read_columns(contract.dataset, file, ACCOUNT_COLUMNS), contract)
+            columns = (*ACCOUNT_COLUMNS, *contract.entity_key)
+            _add_account_rows(accounts, lake.read_columns(contract.dataset, file, columns), contract)
         else:
             columns = ("file_id", contract.day_column, "content_hash")
             _add_days(days, digest_days(lake.read_columns(contract.dataset, file, columns)))
@@ -70,7 +71,9 @@ def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Co
         account = accounts[row["file_id"]]
         if row["line"]:
             raw = row["raw"].encode() if contract.is_personal else row["raw"]
-            account.quarantined.append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw))
+            key = {name: str(row[name]) for name in contract.entity_key if row[name] is not None}
+            complete = key if key and len(key) == len(contract.entity_key) else None
+            account.quarantined.append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw, complete))
         else:
             account.records, account.failure = row["records"], row["failure"]
 

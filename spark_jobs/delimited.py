@@ -134,9 +134,9 @@ def _find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> in
 
 
 def _check_header(text: bytes, record: Record, layout: Layout, name: str) -> None:
-    found = record.fields or _rough_fields(text, layout)
-    names = [field.strip() for field in found]
-    if record.fields and tuple(names) == layout.columns:
+    found = _rough_fields(text, layout) if record.error else record.fields or ()
+    names = [(field or "").strip() for field in found]
+    if not record.error and tuple(names) == layout.columns:
         return
     missing = [column for column in layout.columns if column not in names]
     # Where the header is missing, the first line holds values; those of a confidential dataset are not shown.

@@ -55,16 +55,16 @@ class Layout:
 
 @dataclass(frozen=True)
 class Record:
-    """A record as found at a position; ``fields`` are None where it is broken.
+    """A record as found at a position; ``fields`` are None where its fields cannot be told apart.
 
     Attributes:
         end: position after its line break.
-        fields: values without quotes, one a column.
+        fields: values without quotes, one a column; of an undecodable record, None in the place of such a value.
         column: name of the column at fault, where one can be named.
     """
 
     end: int
-    fields: tuple[str, ...] | None
+    fields: tuple[str | None, ...] | None
     error: ReaderError | None = None
     column: str | None = None
 
@@ -115,16 +115,19 @@ def _parse(data: bytes, start: int, layout: Layout, *, final: bool) -> Record:
         return Record(end, None, "quote")
     if len(fields) != len(layout.columns):
         return Record(end, None, "fields")
-    texts = []
-    for name, field in zip(layout.names, fields, strict=True):
-        try:
-            text = field.decode()
-        except UnicodeDecodeError:
-            return Record(end, None, "encoding", name)
-        if "\0" in text:  # No text column of Postgres can hold it.
-            return Record(end, None, "encoding", name)
-        texts.append(text)
-    return Record(end, tuple(texts))
+    texts = tuple(map(_decode, fields))
+    if None in texts:
+        return Record(end, texts, "encoding", layout.names[texts.index(None)])
+    return Record(end, texts)
+
+
+def _decode(field: bytes) -> str | None:
+    """The text of a field, or None where it is no UTF-8, or holds a NUL, which no text column of Postgres can hold."""
+    try:
+        text = field.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def _split(data: bytes, start: int, layout: Layout, *, final: bool) -> tuple[list[bytes], int, bool]:

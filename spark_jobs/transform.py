@@ -6,10 +6,10 @@ Up to ``protect`` rows hold plain personal values: nothing before it may shuffle
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from data_platform.contracts.compile.spark import identifier, literal, row_rules, typed_expression
+from data_platform.contracts.compile.spark import RowRule, identifier, literal, row_rules, typed_expression
 from data_platform.contracts.model import Column, Contract
 from data_platform.privacy import age_band_sql, hash_key, protect_batches, quarantine_key
 from spark_jobs.accounts import HASH_HEX
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 # What every row has beside the published columns.
 ACCOUNT = ("file_id", "arrived_at", "line", "records", "failure", "rule", "rule_column", "raw")
 IS_LIVE = "line > 0 AND rule IS NULL"
+KEY_IS_SOUND = "key_is_sound"
 
 
 def transform(strings: DataFrame, contract: Contract) -> DataFrame:
     """Rows with ACCOUNT, ``content_hash`` and the published columns.
 
-    A quarantined row has ``rule`` and ``raw`` and no values; a live row has values and neither; the last row of a file
-    (line 0) has ``records`` or ``failure`` only.
+    A quarantined row has ``rule`` and ``raw``, and no values but the contract's ``entity_key`` where it could be read.
+    A live row has values and neither; the last row of a file (line 0) has ``records`` or ``failure`` only.
     """
     return with_content_hash(protect(check(strings, contract), contract), contract)
 
@@ -43,7 +44,12 @@ def check(strings: DataFrame, contract: Contract) -> DataFrame:
     conditions = ", ".join(r.expression for r in rules) or "true"
     account = [c for c in ACCOUNT if not c.startswith("rule")]
     found = strings.selectExpr(
-        *account, "error", "error_column", f"array_position(array({conditions}), false) AS broken", *typed
+        *account,
+        "error",
+        "error_column",
+        f"array_position(array({conditions}), false) AS broken",
+        f"{_key_is_sound(rules, contract)} AS {KEY_IS_SOUND}",
+        *typed,
     )
     rule_names = _choose("broken", [r.rule for r in rules])
     rule_columns = _choose("broken", [r.column for r in rules])
@@ -54,14 +60,26 @@ def check(strings: DataFrame, contract: Contract) -> DataFrame:
             CASE WHEN {day} IS NULL THEN 'required' END) END AS rule""",
         f"""CASE WHEN {is_row} AND error IS NULL THEN coalesce({rule_columns},
             CASE WHEN {day} IS NULL THEN {literal(contract.day_column)} END) ELSE error_column END AS rule_column""",
+        KEY_IS_SOUND,
         *[identifier(c) for c in _value_columns(contract)],
     )
     account = [c for c in ACCOUNT if c != "raw"]
     values = [
-        f"CASE WHEN {IS_LIVE} THEN {expression} END AS {identifier(name)}"
+        f"CASE WHEN {KEY_IS_SOUND if name in contract.entity_key else IS_LIVE} THEN {expression} END"
+        f" AS {identifier(name)}"
         for name, expression in _before_hashing(contract).items()
     ]
     return named.selectExpr(*account, r"CASE WHEN rule IS NOT NULL THEN rtrim('\r\n', raw) END AS raw", *values)
+
+
+def _key_is_sound(rules: Sequence[RowRule], contract: Contract) -> str:
+    """Spark SQL that holds for rows whose key can be trusted, whatever else is wrong with them.
+
+    In a row with too many or too few fields a neighbour's value may stand in the key's place.
+    """
+    parts = {c.name for c in contract.columns if c.primary_key}
+    sound = [rule.expression for rule in rules if rule.column in parts]
+    return " AND ".join(["line > 0", "coalesce(error, 'encoding') = 'encoding'", *sound])
 
 
 def _choose(index: str, names: list[str]) -> str:

@@ -233,6 +233,17 @@ class Contract(Strict):
         return tuple(c.name for c in self.published_columns if c.primary_key)
 
     @cached_property
+    def entity_key(self) -> tuple[str, ...]:
+        """Snapshot: published columns that tell an extract's rows apart and may be kept of a row in quarantine.
+
+        Empty when a part of the key is personal, or not published in a form that still tells rows apart.
+        """
+        parts = [c.published for c in self.columns if c.primary_key] if self.kind == "snapshot" else []
+        if any(part is None or not part.primary_key or part.classification == "personal" for part in parts):
+            return ()
+        return tuple(part.name for part in parts if part)
+
+    @cached_property
     def unit_column(self) -> str:
         """Column whose values are the units of work: the day, or a keyed table's key."""
         return self.unit_key if self.kind == "keyed" and self.unit_key else self.day_column

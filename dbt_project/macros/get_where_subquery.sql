@@ -23,7 +23,7 @@
                 {% do conditions.append(
                     tested.config.meta.day_column ~ ' = any (array(select day from ' ~ context ~ '))') %}
             {% endif %}
-        {% elif run_query("select to_regclass('" ~ new.include(database=false) ~ "') is not null").rows[0][0] %}
+        {% elif relation_exists(new) %}
             {% set rows_of = new %}
         {% endif %}
     {% endif %}

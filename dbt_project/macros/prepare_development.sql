@@ -12,10 +12,14 @@
         {% do exceptions.raise_compiler_error('nothing is published yet that a model could be built on: run `make demo`') %}
     {% endif %}
     {% set start, end = asked_interval(last) %}
-    drop table if exists {{ schema }}.run_context, {{ schema }}.asked_days, {{ schema }}.build_plan cascade;
+    drop table if exists
+        {{ schema }}.run_context, {{ schema }}.asked_days, {{ schema }}.build_plan,
+        {{ schema }}.unknown_keys, {{ schema }}.requarantined_days cascade;
     create table {{ schema }}.run_context as select date '{{ last }}' as through_day;
     create table {{ schema }}.asked_days as
     select day::date from generate_series(date '{{ start }}', date '{{ end }}' - 1, interval '1 day') as days (day);
+    create table {{ schema }}.unknown_keys as select table_name, day, row_key from ops.unknown_keys;
+    create table {{ schema }}.requarantined_days (table_name text, day date);
     create table {{ schema }}.build_plan (table_name text, whole boolean, due_from date, due_to date);
     {% for node in graph.nodes.values() if node.config.materialized in ['interval', 'keyed'] %}
         {{ show_published(node) }}

@@ -2,8 +2,8 @@
 
 {#
     The published relations that a model reads, through views and ephemeral models: a list of
-    {name, relation, delta, day_column, columns, look_back_days, next_day, due_after_days}; the last three as the model's
-    `meta.reads` says. The schema of `delta` holds it only where something changed.
+    {name, table_name, relation, delta, day_column, columns, look_back_days, next_day, due_after_days}; the last three as
+    the model's `meta.reads` says. The schema of `delta` holds it only where something changed.
 #}
 {% macro published_reads() %}
     {% set nodes = {} %}
@@ -21,6 +21,7 @@
         {% endfor %}
         {% do reads.append({
             'name': node.name,
+            'table_name': node.config.meta.schema ~ '.' ~ node.name,
             'relation': api.Relation.create(database=node.database, schema=node.schema, identifier=node.name),
             'delta': api.Relation.create(database=database, schema=schema, identifier=node.name ~ '__delta'),
             'day_column': node.config.meta.day_column,

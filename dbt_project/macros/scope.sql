@@ -14,6 +14,17 @@
     (select run_context.through_day from "{{ model.schema }}".run_context)
 {%- endmacro %}
 
+{#
+    Keys of which extracts of a source tell nothing, because their rows are in quarantine: day, row_key (jsonb of the
+    key's columns). Where row_key is null the key could not be read: it may be any that the extract lacks.
+#}
+{% macro unknown_keys(dataset) -%}
+    (
+        select unknown_keys.day, unknown_keys.row_key from "{{ model.schema }}".unknown_keys
+        where unknown_keys.table_name = 'raw.{{ dataset }}'
+    )
+{%- endmacro %}
+
 {# Replaces the marks of in_scope by a condition on `scope`, as Postgres plans it best. #}
 {% macro resolve_in_scope(sql, scope, work) %}
     {% set resolved = namespace(sql=sql) %}

@@ -13,19 +13,44 @@
         {% do parts.append(due_days(work)) %}
     {% endif %}
     {% for read in reads if read.name in work.changed %}
-        {% set changed = '(select distinct ' ~ read.day_column ~ ' as day from ' ~ read.delta ~ ') as changed' %}
+        {% set changed = '(' ~ changed_days(read) ~ ') as changed' %}
         {% do parts.append(
             'select changed.day + reach.days from ' ~ changed
             ~ ' cross join generate_series(0, ' ~ read.look_back_days ~ ') as reach (days)') %}
         {% if read.next_day %}
-            {% do parts.append(
-                'select (select min(later.' ~ read.day_column ~ ') from ' ~ read.relation ~ ' as later where later.'
-                ~ read.day_column ~ ' > changed.day) from ' ~ changed) %}
+            {% do parts.append(next_days(read, changed)) %}
         {% endif %}
     {% endfor %}
     {% do return(
         'select distinct unit from (' ~ parts | join('\nunion all\n') ~ ") as touched where unit <= date '"
         ~ work.through_day ~ "'") %}
+{% endmacro %}
+
+{# Days with a row that differs; of a source that is compared from day to day also those whose quarantine differs. #}
+{% macro changed_days(read) %}
+    {% set days = [] %}
+    {% if relation_exists(read.delta) %}
+        {% do days.append('select ' ~ read.day_column ~ ' as day from ' ~ read.delta) %}
+    {% endif %}
+    {% if read.next_day %}
+        {% do days.append(
+            'select day from ' ~ context_table('requarantined_days') ~ " where table_name = '" ~ read.table_name ~ "'") %}
+    {% endif %}
+    {% do return(days | join(' union ')) %}
+{% endmacro %}
+
+{#
+    The next day that has rows after each changed one. A key that is unknown there is compared on the day after with what
+    it was before, so as long as days have unknown keys the change goes on to the next.
+#}
+{% macro next_days(read, changed) %}
+    {% set next %}
+        (select min(later.{{ read.day_column }}) from {{ read.relation }} as later where later.{{ read.day_column }} > {% endset %}
+    {% do return(
+        'select day from (with recursive touched (day) as (select ' ~ next ~ 'changed.day) from ' ~ changed
+        ~ ' union select ' ~ next ~ 'touched.day) from touched where touched.day in (select unknown.day from '
+        ~ context_table('unknown_keys') ~ " as unknown where unknown.table_name = '" ~ read.table_name
+        ~ "')) select day from touched) as touched") %}
 {% endmacro %}
 
 {% macro due_days(work) %}

@@ -96,8 +96,8 @@
         'has_asked': found['has_asked'], 'changed': [],
     } %}
     {% for read in reads %}
-        {% set exists = run_query("select to_regclass('" ~ read.delta.include(database=false) ~ "') is not null").rows[0][0] %}
-        {% if exists and run_query('select exists (select from ' ~ read.delta ~ ')').rows[0][0] %}
+        {% set days = changed_days(read) %}
+        {% if days and run_query('select exists (' ~ days ~ ')').rows[0][0] %}
             {% do work.changed.append(read.name) %}
             {% if model.config.materialized == 'keyed' and own.unit_column not in read.columns %}
                 {% do work.update({'whole': true}) %}
@@ -155,6 +155,10 @@
 
 {% macro companion(suffix) %}
     {% do return(this.incorporate(path={'identifier': this.identifier ~ '__' ~ suffix})) %}
+{% endmacro %}
+
+{% macro relation_exists(relation) %}
+    {% do return(run_query("select to_regclass('" ~ relation.include(database=false) ~ "') is not null").rows[0][0]) %}
 {% endmacro %}
 
 {% macro new_relation() %}

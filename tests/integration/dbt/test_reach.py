@@ -118,6 +118,47 @@ def test_an_extract_is_compared_anew_when_the_one_before_it_changes() -> None:
     assert differences_from_clean_build(day(20)) == {}
 
 
+def log_of(customer_id: str) -> list[tuple[date, str | None]]:
+    """The changes of a customer: day and country, None once the account is gone."""
+    with transaction() as connection:
+        found = query(
+            connection,
+            "select valid_from, country from marts.dim_customers where customer_id = %s order by 1",
+            (customer_id,),
+        )
+    return [(r["valid_from"], r["country"]) for r in found]
+
+
+def test_who_is_in_quarantine_stays_as_before_until_the_row_is_mended() -> None:
+    def extract(number: int, **countries: str) -> dict[str, dict[date, list[tuple[Any, ...]]]]:
+        return {"customers": {day(number): [customer(day(number), n, c) for n, c in countries.items()]}}
+
+    build_and_publish(extract(0, a="US", b="US"), through=day(20))
+    build_and_publish(extract(7, a="US"), through=day(20), unknown={day(7): ["b"]})
+    assert log_of("b") == [(day(0), "US")]
+    build_and_publish(extract(14, a="US", b="CA"), through=day(20))
+    assert log_of("b") == [(day(0), "US"), (day(14), "CA")]
+
+    # The row is mended: the customer had moved before.
+    build_and_publish(extract(7, a="US", b="CA"), through=day(20))
+    assert log_of("b") == [(day(0), "US"), (day(7), "CA")]
+    # It is taken out: no row of the extract that is live differs, and yet the customer was gone.
+    build_and_publish(extract(7, a="US"), through=day(20), unknown={day(7): ["b"]})
+    assert log_of("b") == [(day(0), "US"), (day(14), "CA")]
+    changed = build_and_publish(extract(7, a="US"), through=day(20))
+    assert "raw.customers" not in changed
+    assert log_of("b") == [(day(0), "US"), (day(7), None), (day(14), "CA")]
+    assert differences_from_clean_build(day(20)) == {}
+
+
+def test_a_change_reaches_beyond_extracts_in_which_somebody_is_unknown() -> None:
+    extracts = {day(n): [customer(day(n), "a", "US")] for n in (0, 7, 14, 21, 28)}
+    build_and_publish({"customers": extracts}, through=day(30), unknown={day(7): ["b"], day(14): ["b"]})
+    late = [customer(day(3), "b", "CA"), customer(day(3), "a", "US")]
+    run, _ = open_built_run({"customers": {day(3): late}}, through=day(30))
+    assert scope(run.schema, "dim_customers") == {day(3), day(7), day(14), day(21)}
+
+
 def test_asked_days_are_rebuilt_whatever_their_state() -> None:
     days = {day(n): [purchase(1, f"0000{n}", day(n), 1, "9.99")] for n in range(4)}
     build_and_publish({"purchases": days}, through=day(3))
