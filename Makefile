@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .PHONY: help demo up down status test lint bench docs lock screenshots clean setup setup-dev setup-bench
 
 PYTHON ?= python3
-PYTEST ?=
+# All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
+PYTEST ?= --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --cov --cov-report=
 BENCH ?=
 DP := .venv/bin/dp
 BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
@@ -34,7 +35,7 @@ down: ## Stop the platform; data stays
 status: ## Tell what runs, where, and with how much memory
 	@if [[ -x $(DP) ]]; then $(DP) status; else echo "nothing is set up here; run make demo"; fi
 
-test: setup-dev ## Run all tests (PYTEST='-k name' for some)
+test: setup-dev ## Run all tests, with coverage (PYTEST='-k name' for some, without)
 	.venv/bin/python -m pytest $(PYTEST)
 	.venv-airflow/bin/python -m pytest tests/policy/airflow
 

@@ -17,13 +17,21 @@ from data_platform.contracts.load import get_contracts
 from data_platform.local.databases import prepare_databases
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.secrets import pick_port
-from data_platform.settings import ROLES, get_settings
+from data_platform.settings import PROJECT_ROOT, ROLES, get_settings
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
 PASSWORD = "only-in-tests"
 TEMPLATE = "warehouse"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file together, and those of a folder that has fixtures of its own: they share servers."""
+    for item in items:
+        folder = item.path.parent.relative_to(PROJECT_ROOT)
+        own_fixtures = folder.name != "tests" and (item.path.parent / "conftest.py").is_file()
+        item.add_marker(pytest.mark.xdist_group(str(folder if own_fixtures else folder / item.path.name)))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from data_platform.contracts.load import get_contracts
 from data_platform.intervals import Interval
 from data_platform.settings import get_settings
 
-HISTORY = Interval(date(1998, 5, 26), date(1998, 6, 11))
+DAY = date(1998, 6, 11)
+HISTORY = Interval(date(1998, 5, 26), DAY)
 TODAY = date(1998, 6, 17)
 
 
@@ -34,3 +36,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         os.environ.update(before)
         get_settings.cache_clear()
         get_contracts.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def night(running: Platform) -> dict[str, Any]:
+    """A night that loaded ``DAY``: Airflow's run and its tasks."""
+    running.land(Interval.of_day(DAY))
+    run, *tasks = running.night(DAY)
+    return {"run": run, "tasks": tasks}

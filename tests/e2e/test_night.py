@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from typing import Any
 
 import pytest
 
 from benchmarks.platform import NIGHT, Platform
-from data_platform.intervals import Interval
+from tests.e2e.conftest import DAY
 
 pytestmark = pytest.mark.e2e
-DAY = date(1998, 6, 11)
 FORM = {"start": "1998-06-01", "end": "1998-06-03", "reason": "a test of the form"}
 
 
 def ask(platform: Platform, statement: str) -> list[dict[str, Any]]:
     return json.loads(platform.dp("sql", "--json", statement))
-
-
-@pytest.fixture(scope="module")
-def night(running: Platform) -> dict[str, Any]:
-    """A night that loaded ``DAY``: Airflow's run and its tasks."""
-    running.land(Interval.of_day(DAY))
-    run, *tasks = running.night(DAY)
-    return {"run": run, "tasks": tasks}
 
 
 def test_a_night_takes_each_step_once_and_is_green(night: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -243,17 +244,20 @@ def test_a_kill_in_any_step_then_one_run_reaches_the_clean_state(shop: tuple[Pla
 
 def killed_in(step: str) -> None:
     """Runs `dp run` and kills it, with all that it started, once it has begun a step."""
-    command = [DP, "run"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        _wait_for(step, process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen([DP, "run"], stdout=said, stderr=said, start_new_session=True)
+        try:
+            begun = _wait_for(step, process)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        said.seek(0)
+        assert begun, f"the run ended, or hung, before step {step}:\n{said.read()}"
 
 
-def _wait_for(step: str, process: subprocess.Popen[bytes]) -> None:
-    """Waits until the run has begun a step."""
+def _wait_for(step: str, process: subprocess.Popen[bytes]) -> bool:
+    """Waits until the run has begun a step; False when it never does."""
     connection = open_connection()
     connection.autocommit = True
     deadline = time.monotonic() + 120
@@ -262,8 +266,8 @@ def _wait_for(step: str, process: subprocess.Popen[bytes]) -> None:
     try:
         while time.monotonic() < deadline and process.poll() is None:
             if any(r["run_id"] not in already for r in query(connection, begun, (step,))):
-                return
+                return True
             time.sleep(0.02)
     finally:
         connection.close()
-    pytest.fail(f"the run ended, or hung, before step {step}")
+    return False
