@@ -151,6 +151,47 @@ def test_a_relation_without_a_passed_gate_is_refused(platform: Platform, verdict
     assert published() == []
 
 
+def take(run: Run, *taken: str, state: str = "done") -> None:
+    """Records steps as taken, one after the other, whose gates have passed."""
+    with transaction() as connection:
+        for step in taken:
+            execute(connection, "delete from ops.run_steps where run_id = %s and step = %s", (run.run_id, step))
+            execute(
+                connection,
+                "insert into ops.run_steps (run_id, step, subject, state, verdict) values (%s, %s, %s, %s, 'passed')",
+                (run.run_id, step, "purchases", state),
+            )
+
+
+@pytest.mark.parametrize(
+    ("again", "step"),
+    [
+        (["stage"], "gate:stage"),
+        (["stage", "gate:stage"], "build"),
+        (["stage", "gate:stage", "gate:build"], "build"),
+        (["build"], "gate:build"),
+    ],
+)
+def test_what_stands_on_a_step_that_was_taken_again_is_refused(platform: Platform, again: list[str], step: str) -> None:
+    run = build([purchase(1)], [DAY])
+    take(run, "stage", "gate:stage", "build", "gate:build", *again)
+    with pytest.raises(GateFailure, match=f"{step} is out of date: {again[0]} was taken again since"):
+        publish_run(run)
+    assert published() == []
+    take(run, "gate:stage", "build", "gate:build")
+    publish_run(run)
+    assert len(published()) == 1
+
+
+def test_what_stands_on_a_failed_build_is_refused(platform: Platform) -> None:
+    run = build([purchase(1)], [DAY])
+    take(run, "stage", "gate:stage")
+    take(run, "build", state="failed")
+    take(run, "gate:build")
+    with pytest.raises(GateFailure, match="gate:build is out of date: build failed"):
+        publish_run(run)
+
+
 def test_a_run_built_on_a_state_that_has_moved_is_refused(platform: Platform) -> None:
     first = build([purchase(1)], [DAY])
     second = build([purchase(2)], [DAY])
