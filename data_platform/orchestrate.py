@@ -24,8 +24,9 @@ REBUILDS = 2
 
 @dataclass(frozen=True)
 class Opened:
-    """A run that was opened, or None when nothing is stale; and what led to that."""
+    """A run that was opened, or None when nothing is to be done; and what led to that."""
 
+    asked: Interval | None
     run: Run | None
     found: list[dict[str, Any]]
     stale: list[staleness.Stale]
@@ -66,12 +67,12 @@ def open_work(
         stale = staleness.find_stale(connection, through, names)
         if dry_run:
             connection.rollback()
-            return Opened(None, found, stale)
+            return Opened(asked, None, found, stale)
         if not asked and not any(staleness.is_work(s) for s in stale):
-            return Opened(None, found, stale)
+            return Opened(asked, None, found, stale)
         ensure_tables(connection, get_contracts())
         run = open_run(connection, kind=kind, asked=asked, through_day=through, datasets=names, reason=reason)
-    return Opened(run, found, stale)
+    return Opened(asked, run, found, stale)
 
 
 def _through_day(connection: Connection, asked: Interval | None) -> date:

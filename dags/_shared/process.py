@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-KEPT_LINES = 400
+KEPT_LINES = 10_000  # a command's JSON must be whole
 GRACE_SECONDS = 10
 
 

@@ -116,9 +116,9 @@ def _show_opened(opened: orchestrate.Opened, *, as_json: bool) -> None:
         print_json(
             {
                 "run_id": opened.run.run_id if opened.run else None,
-                "asked": str(opened.run.asked) if opened.run and opened.run.asked else None,
+                "asked": str(opened.asked) if opened.asked else None,
                 "found": len(opened.found),
-                "stale": len(opened.stale),
+                "stale": _grouped(opened.stale),
                 "held_back": [f"{s.table} {s.what}: {s.reason}" for s in waiting],
             }
         )
@@ -127,12 +127,14 @@ def _show_opened(opened: orchestrate.Opened, *, as_json: bool) -> None:
     if len(opened.found) > 20:
         console.print(f"… and {len(opened.found) - 20} more")
     print_table("stale", _grouped(opened.stale))
+    if opened.asked:
+        console.print(f"asked for, whatever their state: the days {opened.asked}")
     if opened.run:
         console.print(f"run {opened.run.run_id} is open; it speaks of days up to {opened.run.through_day}")
+    elif opened.asked or any(map(staleness.is_work, opened.stale)):
+        console.print("dry run: no run was opened")
     else:
-        console.print(
-            "nothing to do" if not any(map(staleness.is_work, opened.stale)) else "dry run: no run was opened"
-        )
+        console.print("nothing to do")
 
 
 def _grouped(found: list[staleness.Stale]) -> list[dict[str, Any]]:
