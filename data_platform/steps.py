@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
+from data_platform.causes import explained
 from data_platform.failures import InputError, PermanentFailure, TransientFailure
 from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step, reopen
 from data_platform.staleness import settle_through_day
@@ -54,7 +55,7 @@ def perform(run_id: str, name: str) -> StepLog:
             run = settle_through_day(connection, run)
     step = find_step(name)
     try:
-        with recorded_step(run, name) as log:
+        with recorded_step(run, name) as log, explained():
             step(run, log)
     except TransientFailure:
         raise

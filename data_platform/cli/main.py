@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 import typer
 
+from data_platform.causes import explained
 from data_platform.cli import build, contracts, gates, platform, publications, runs, sql
 from data_platform.cli.output import errors, fail
 from data_platform.failures import PlatformError
@@ -36,7 +37,8 @@ def main() -> None:
     """Entry point of ``dp``: a failure of a known type is one message and an exit code, never a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        build_app()()
+        with explained():
+            build_app()()
     except PlatformError as error:
         try:
             fail(error)
