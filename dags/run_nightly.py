@@ -3,7 +3,8 @@
 
 It runs at 02:00 UTC, when the contracts promise that the day's last delivery is there. Each task is a command of `dp`
 that also works without Airflow; nothing is visible to a consumer before all three gates have passed. A night that finds
-nothing to do ends after `discover` and is green.
+nothing to do, because its day and all else is published as it was delivered, ends after `discover` and is green; the
+tasks that follow are skipped. A night whose day's file is missing is no such night: `stage` says what is missing.
 
 | what is red | what it means | what consumers see |
 |---|---|---|
@@ -37,5 +38,5 @@ with DAG(
     },
     **common(__doc__, "nightly-run-failed", {Tag.NIGHTLY, Tag.PUBLISHES}),
 ):
-    # Without a logical date a run has no interval; `dp` then takes the due day.
-    steps(discover=["{{ '--night=' ~ (data_interval_start | ds) if data_interval_start is defined else '' }}"])
+    # A run that somebody triggers without a date has no interval; `dp` then takes the due day.
+    steps(discover=["{{ '--night=' ~ (dag_run.data_interval_start | ds) if dag_run.data_interval_start else '' }}"])

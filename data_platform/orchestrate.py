@@ -38,6 +38,7 @@ def open_work(
     datasets: Iterable[str] = (),
     kind: str = "run",
     reason: str = "",
+    unless_done: bool = False,
     dry_run: bool = False,
 ) -> Opened:
     """Discovers deliveries, derives what is stale, and opens a run for it.
@@ -45,6 +46,7 @@ def open_work(
     Args:
         asked: days that are done whatever their state; without them, the due day and what is stale.
         datasets: source datasets; default all.
+        unless_done: opens no run for asked days when nothing is stale and none of them is missing.
         dry_run: tells what would be done, and leaves nothing behind.
 
     Raises:
@@ -68,11 +70,18 @@ def open_work(
         if dry_run:
             connection.rollback()
             return Opened(asked, None, found, stale)
-        if not asked and not any(staleness.is_work(s) for s in stale):
+        if not any(staleness.is_work(s) for s in stale) and not _must_open(connection, asked, names, unless_done):
             return Opened(asked, None, found, stale)
         ensure_tables(connection, get_contracts())
         run = open_run(connection, kind=kind, asked=asked, through_day=through, datasets=names, reason=reason)
     return Opened(asked, run, found, stale)
+
+
+def _must_open(connection: Connection, asked: Interval | None, datasets: tuple[str, ...], unless_done: bool) -> bool:
+    """Whether days are done though nothing is stale; one that is missing needs a run that says so."""
+    if asked is None:
+        return False
+    return not unless_done or bool(staleness.days_without_rows(connection, asked, datasets))
 
 
 def _through_day(connection: Connection, asked: Interval | None) -> date:

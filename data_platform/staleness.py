@@ -10,7 +10,7 @@ from typing import Any
 from data_platform import models
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
-from data_platform.intervals import ONE_DAY
+from data_platform.intervals import ONE_DAY, Interval
 from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
 from data_platform.runs import Run
 from data_platform.warehouse.connection import Connection, execute, query
@@ -147,14 +147,17 @@ def settle_through_day(connection: Connection, run: Run) -> Run:
 
 
 def missing_days(connection: Connection, run: Run) -> dict[str, list[date]]:
-    """Asked days without a live row, for datasets whose contract calls that an error."""
+    """Asked days of a run without a live row, for datasets whose contract calls that an error."""
+    return days_without_rows(connection, run.asked, run.datasets) if run.asked else {}
+
+
+def days_without_rows(connection: Connection, asked: Interval, datasets: Iterable[str]) -> dict[str, list[date]]:
+    """Days without a live row, for datasets whose contract calls that an error."""
     missing: dict[str, list[date]] = {}
-    if run.asked is None:
-        return missing
-    for contract in source_contracts(run.datasets):
+    for contract in source_contracts(datasets):
         if contract.missing_day == "error":
             live = fingerprints(connection, contract)
-            if days := [d for d in run.asked if d not in live]:
+            if days := [d for d in asked if d not in live]:
                 missing[contract.dataset] = days
     return missing
 

@@ -45,7 +45,7 @@ def demo() -> None:
         with _timed(f"history: {cdnow.FIRST_DAY} to {cdnow.LAST_DAY - ONE_DAY}, in one pass"):
             reason = "history of the sample company"
             _dp("run", str(cdnow.FIRST_DAY), str(cdnow.LAST_DAY), "--reason", reason, "--progress")
-    run_id = _night_of_last_real_day() or _run_night(settings)
+    run_id = _run_of_last_real_day() or _run_night(settings)
     _dp("report", "--run", run_id)
     _dp("features", "get", *(f"customer_id={c}" for c in CUSTOMERS))
     _dp(
@@ -91,13 +91,16 @@ def _is_published(day: Any) -> bool:
     return bool(rows[0]["exists"])
 
 
-def _night_of_last_real_day() -> str | None:
-    """The run that published the last real day, if there is one."""
+def _run_of_last_real_day() -> str | None:
+    """The run that published the last real day, if there is one.
+
+    It need not be a night's: after `dp run` the night finds nothing to do.
+    """
     with transaction() as connection:
         rows = query(
             connection,
-            "select run_id from ops.runs where kind = 'night' and asked_start = %s and state = 'published'"
-            " order by started_at desc limit 1",
+            "select run_id from ops.published_days join ops.publications using (publication_id)"
+            " where table_name = 'raw.purchases' and day = %s",
             (cdnow.LAST_DAY,),
         )
     return rows[0]["run_id"] if rows else None
@@ -129,7 +132,7 @@ def _run_night(settings: Settings) -> str:
         )
     for dag in airflow.dags():
         airflow.unpause(dag["dag_id"])
-    run_id = _night_of_last_real_day()
+    run_id = _run_of_last_real_day()
     if run_id is None:
         raise PermanentFailure(f"{NIGHT} succeeded, but {cdnow.LAST_DAY} is not published", hint="see `dp runs`")
     return run_id

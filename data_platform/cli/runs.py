@@ -71,7 +71,7 @@ def run(
     """Take all steps without Airflow: for the days from START up to END, or for whatever is stale."""
     asked = asked_interval(start, end)
     if dry_run:
-        _show_opened(orchestrate.open_work(asked, datasets=dataset, dry_run=True), as_json=as_json)
+        _show_opened(orchestrate.open_work(asked, datasets=dataset, dry_run=True), dry_run=True, as_json=as_json)
         return
     began = time.monotonic()
     with console.status("") as status:
@@ -83,7 +83,7 @@ def run(
 
         opened = orchestrate.run_all(asked, datasets=dataset, reason=reason, on_step=tell)
     if opened.run is None:
-        _show_opened(opened, as_json=as_json)
+        _show_opened(opened, dry_run=False, as_json=as_json)
     else:
         report(opened.run.run_id, as_json=as_json)
 
@@ -93,7 +93,10 @@ def discover(
     end: EndArgument = None,
     dataset: DatasetsOption = [],  # noqa: B006 - see run
     night: Annotated[
-        str | None, typer.Option(help="Calendar day of a nightly run; the business clock says which day that is.")
+        str | None,
+        typer.Option(
+            help="Calendar day of a nightly run; the business clock says which day that is. Without work, no run."
+        ),
     ] = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
@@ -106,11 +109,13 @@ def discover(
             raise InputError("--night names the day itself", hint="leave START and END out")
         asked = Interval.of_day(to_business(parse_day("night", night)))
     kind = "night" if night else "backfill" if asked else "run"
-    opened = orchestrate.open_work(asked, datasets=dataset, kind=kind, reason=reason, dry_run=dry_run)
-    _show_opened(opened, as_json=as_json)
+    opened = orchestrate.open_work(
+        asked, datasets=dataset, kind=kind, reason=reason, unless_done=night is not None, dry_run=dry_run
+    )
+    _show_opened(opened, dry_run=dry_run, as_json=as_json)
 
 
-def _show_opened(opened: orchestrate.Opened, *, as_json: bool) -> None:
+def _show_opened(opened: orchestrate.Opened, *, dry_run: bool, as_json: bool) -> None:
     waiting = [s for s in opened.stale if not staleness.is_work(s)]
     if as_json:
         print_json(
@@ -128,13 +133,11 @@ def _show_opened(opened: orchestrate.Opened, *, as_json: bool) -> None:
         console.print(f"… and {len(opened.found) - 20} more")
     print_table("stale", _grouped(opened.stale))
     if opened.asked:
-        console.print(f"asked for, whatever their state: the days {opened.asked}")
+        console.print(f"asked for: the days {opened.asked}")
     if opened.run:
         console.print(f"run {opened.run.run_id} is open; it speaks of days up to {opened.run.through_day}")
-    elif opened.asked or any(map(staleness.is_work, opened.stale)):
-        console.print("dry run: no run was opened")
     else:
-        console.print("nothing to do")
+        console.print("dry run: no run was opened" if dry_run else "nothing to do")
 
 
 def _grouped(found: list[staleness.Stale]) -> list[dict[str, Any]]:

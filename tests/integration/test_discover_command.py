@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from data_platform.cli.main import build_app
+from data_platform.contracts.load import get_contracts
 from data_platform.intervals import ONE_DAY
+from data_platform.ledger import DayDigest, fingerprints, mark_live, to_ingest
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.warehouse.connection import query, transaction
+from data_platform.models import code_hash
+from data_platform.warehouse.connection import execute, query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
 
@@ -64,3 +68,54 @@ def test_a_dry_run_for_days_names_them(shop: Platform) -> None:
     assert "delivery not read yet" in said
     assert said.endswith("dry run: no run was opened\n")
     assert runs() == 0
+
+
+def test_a_night_that_is_done_opens_no_run_and_a_missing_day_is_not_done(shop: Platform) -> None:
+    night = ("discover", "--night", str(datetime.now(UTC).date() - ONE_DAY), "--json")
+    opened = json.loads(dp(*night))["run_id"]
+    assert opened, "the first night has everything to do"
+    call_published(opened)
+    assert json.loads(dp(*night))["run_id"] is None
+    with transaction() as connection:
+        execute(connection, "delete from ops.file_days where day = %s", (LAST,))
+        execute(connection, "delete from ops.published_days where day = %s", (LAST,))
+    told = json.loads(dp(*night))
+    assert told["asked"] == f"[{LAST}, {LAST + ONE_DAY})"
+    assert told["run_id"], "stage has to say that the day's file is missing"
+
+
+def call_published(run_id: str) -> None:
+    """Makes ledger and publications say that all is read and published: what `discover` goes by."""
+    with transaction() as connection:
+        for contract in (get_contracts()["purchases"], get_contracts()["customers"]):
+            for delivery in to_ingest(connection, contract):
+                day = delivery.extract_day or date.fromisoformat(Path(delivery.path).stem)
+                mark_live(
+                    connection,
+                    contract,
+                    delivery,
+                    ingest_id=1,
+                    rows_read=1,
+                    days=[DayDigest(day, 1, Decimal(1))],
+                    quarantined=[],
+                )
+        (publication,) = query(
+            connection,
+            "insert into ops.publications (run_id, through_day, read_set, input_files) values (%s, %s, '{}', '{}')"
+            " returning publication_id as id",
+            (run_id, LAST),
+        )
+        for contract in get_contracts():
+            code = "" if contract.layer == "sources" else code_hash(contract)
+            execute(
+                connection,
+                "insert into ops.published_tables values (%s, %s, %s, %s, 0, '{}')",
+                (contract.table, publication["id"], code, LAST),
+            )
+        for contract in (get_contracts()["purchases"], get_contracts()["customers"]):
+            for day, fingerprint in fingerprints(connection, contract).items():
+                execute(
+                    connection,
+                    "insert into ops.published_days values (%s, %s, %s, %s)",
+                    (contract.table, day, fingerprint, publication["id"]),
+                )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,16 @@ def test_a_night_takes_every_step_of_the_run_that_discover_opened(trigger: Trigg
 def test_a_night_without_a_logical_date_leaves_the_day_to_dp(trigger: Trigger, dp: FakeDp) -> None:
     trigger("run_nightly", logical_date=None)
     assert not [a for a in dp.calls()[0]["arguments"] if a.startswith("--night")]
+
+
+@pytest.mark.parametrize(
+    ("start", "argument"), [(None, ""), (datetime(2026, 3, 1, 2, tzinfo=UTC), "--night=2026-03-01")]
+)
+def test_a_night_names_its_day_only_where_it_has_an_interval(start: datetime | None, argument: str) -> None:
+    dag = DagBag(DAGS / "run_nightly.py").dags["run_nightly"]
+    context = {"dag_run": SimpleNamespace(data_interval_start=start), "data_interval_start": start}
+    task = dag.get_task("discover")
+    assert task.render_template(task.arguments[1], context, dag.get_template_env()) == argument
 
 
 def test_a_night_with_nothing_to_do_is_green_and_skips_the_rest(trigger: Trigger, dp: FakeDp) -> None:
