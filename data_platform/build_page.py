@@ -54,13 +54,19 @@ def render(run_id: str, results: Sequence[Any]) -> str:
 
 def _row(result: Any) -> str:
     node, status = result.node, str(result.status)
-    changed = result.adapter_response.get("rows_affected") if node.resource_type == "model" else result.failures
     return (
         f"<tr><td title='{escape(node.original_file_path)}'>{escape(node.resource_type)} {escape(node.name)}</td>"
         f"<td class='{escape(status)}'>{escape(status)}</td>"
-        f"<td class=number>{'' if changed is None else changed}</td><td class=number>{result.execution_time:.2f}</td>"
+        f"<td class=number>{_rows_changed(result)}</td><td class=number>{result.execution_time:.2f}</td>"
         f"<td><pre>{escape(str(result.message or ''))}</pre></td></tr>"
     )
+
+
+def _rows_changed(result: Any) -> str:
+    """Rows that a model changed, or that break a test; a dash where there is no such number: dbt says -1 of views."""
+    is_model = result.node.resource_type == "model"
+    found = result.adapter_response.get("rows_affected") if is_model else result.failures
+    return "—" if found is None or found < 0 else str(found)
 
 
 def _write_index() -> None:

@@ -47,6 +47,11 @@ def test_every_model_is_reported_with_changed_rows_and_seconds(warehouse: Platfo
     assert "model fct_purchases" in page
     assert "3 changed of 3 rows in 1 days" in page
     assert "test customer_days_add_up_to_purchases" in page
+    numbers = dict(
+        re.findall(r"<td title='[^']*'>\w+ (\w+)</td><td class='\w+'>\w+</td><td class=number>([^<]*)<", page)
+    )
+    assert numbers["fct_purchases"] == "3"
+    assert numbers["stg_shop__purchases"] == "—", "a view has no rows of its own"
     assert "http" not in page.replace("<!doctype html>", "")
     assert f"{run.run_id}.html" in (get_settings().reports_dir / "dbt" / "index.html").read_text()
 
