@@ -51,7 +51,6 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     database = f"postgresql+psycopg2://airflow@{warehouse['host']}:{warehouse['port']}/airflow"
     options = {
         "CORE__DAGS_FOLDER": settings.project_root / "dags",
-        "CORE__PLUGINS_FOLDER": settings.project_root / "dags" / "_shared" / "plugins",
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": True,
         "CORE__EXECUTOR": "LocalExecutor",
@@ -159,7 +158,11 @@ def airflow_components(settings: Settings) -> list[Component]:
         def is_healthy() -> bool:
             since = daemon.started_at()
             try:
-                return since is not None and client.is_healthy(health_key, since)
+                return (
+                    since is not None
+                    and client.is_healthy(health_key, since)
+                    and (not address or daemon.listens_on(settings.airflow_port))
+                )
             except PlatformError:
                 return False
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from data_platform.failures import TransientFailure
 from data_platform.local.processes import Daemon
 
 
@@ -71,7 +72,11 @@ def daemon_component(
         check_unless_running()
         before_start()
         daemon.start()
-        daemon.wait_ready(probe, timeout_s)
+        try:
+            daemon.wait_ready(probe, timeout_s)
+        except TransientFailure:
+            check_unless_running()  # tells when somebody else has taken the port in between
+            raise
         after_start()
 
     def stop() -> None:

@@ -178,7 +178,7 @@ class EmbeddedPostgres:
             PermanentFailure: when its port is taken.
         """
         if self.pid() is None:
-            require_free_port(self.port, what="PostgreSQL", setting="POSTGRES_PORT")
+            require_free_port(self.port, what="PostgreSQL", setting="POSTGRES_PORT, and with it WAREHOUSE_URL,")
 
     def start(self) -> None:
         """Starts the server unless it runs, and waits until it accepts connections; recovers after a crash.
@@ -198,6 +198,7 @@ class EmbeddedPostgres:
         try:
             self._run("pg_ctl", "-D", home, "-l", log, "-w", "-t", str(START_TIMEOUT_S), "-s", "start")
         except TransientFailure as failure:
+            self.check()  # tells when somebody else has taken the port in between
             tail = "".join(f"\n    {line}" for line in log.read_text(encoding="utf-8").splitlines()[-5:])
             raise TransientFailure(f"{failure.message}{tail}", hint=f"see {log} and {home / 'log'}") from None
 

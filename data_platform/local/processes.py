@@ -104,8 +104,8 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _listening_inodes(port: int) -> set[str]:
-    inodes = set()
+def _listening_sockets(port: int) -> set[str]:
+    sockets = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text(encoding="utf-8").splitlines()[1:]
@@ -114,8 +114,8 @@ def _listening_inodes(port: int) -> set[str]:
         for line in lines:
             columns = line.split()
             if columns[3] == "0A" and int(columns[1].rsplit(":", 1)[1], 16) == port:
-                inodes.add(columns[9])
-    return inodes
+                sockets.add(f"socket:[{columns[9]}]")
+    return sockets
 
 
 def _open_files(pid: int) -> set[str]:
@@ -129,10 +129,9 @@ def _open_files(pid: int) -> set[str]:
 
 def port_holder(port: int) -> str | None:
     """Names the process that listens on a port, as far as this user may know; None when it is free."""
-    inodes = _listening_inodes(port)
-    if not inodes:
+    wanted = _listening_sockets(port)
+    if not wanted:
         return None
-    wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid in all_pids():
         if wanted & _open_files(pid):
             name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
@@ -218,6 +217,11 @@ class Daemon:
             if (leader and info.session == leader) or tag in _environment(pid).split(b"\0"):
                 found.append(pid)
         return found
+
+    def listens_on(self, port: int) -> bool:
+        """Whether it is this process, or one that it started, who answers on a port: another may have been quicker."""
+        wanted = _listening_sockets(port)
+        return bool(wanted) and any(wanted & _open_files(pid) for pid in self.members())
 
     def start(self) -> int:
         """Starts it detached from the terminal, unless it runs; returns its process id."""

@@ -142,6 +142,28 @@ def test_a_taken_port_is_named_with_its_holder(tmp_path: Path, server: EmbeddedP
             other.remove()
 
 
+def test_a_port_that_is_taken_while_it_starts_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = EmbeddedPostgres(tmp_path / "data", pick_port(), SecretStr("x"))
+    other.init()
+    configure = EmbeddedPostgres._configure
+    with socket.socket() as quicker:
+
+        def take_the_port(server: EmbeddedPostgres) -> None:
+            configure(server)
+            quicker.bind(("127.0.0.1", server.port))
+            quicker.listen()
+
+        monkeypatch.setattr(EmbeddedPostgres, "_configure", take_the_port)
+        try:
+            with pytest.raises(
+                PermanentFailure, match=f"PostgreSQL cannot start: port {other.port} is taken"
+            ) as caught:
+                other.start()
+            assert "POSTGRES_PORT" in (caught.value.hint or "")
+        finally:
+            other.remove()
+
+
 def test_a_wrong_superuser_password_is_one_message(server: EmbeddedPostgres) -> None:
     wrong = EmbeddedPostgres(server.data_dir, server.port, SecretStr("wrong"))
     with pytest.raises(TransientFailure, match="does not let us in"):
