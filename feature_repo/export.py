@@ -29,6 +29,7 @@ from feature_repo.store import open_store, server_failures
 
 LOCK = 7_410_003
 PREFIX = "feast:"
+REMOVED = "no contract of contracts/features describes the view any more"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def run_step(run: Run, log: StepLog) -> None:  # noqa: ARG001 - the outbox names
         TransientFailure: when the warehouse does not answer.
     """
     with exclusive_snapshot() as connection:
+        for view in drop_removed(connection):
+            log.add(view, rows_changed=0, message=REMOVED)
         work = find_work(connection)
         if not work:
             log.add("feast", rows_changed=0, message="nothing waits")
@@ -84,6 +87,17 @@ def exclusive_snapshot() -> Iterator[Connection]:
             execute(connection, "set transaction isolation level repeatable read")
             execute(connection, "set local timezone to 'UTC'")
             yield connection
+
+
+def drop_removed(connection: Connection) -> list[str]:
+    """Closes what waits for views that there are no more, and returns their names: else it would wait for ever."""
+    rows = query(
+        connection,
+        """update ops.exports set state = 'dropped', reason = %s, finished_at = clock_timestamp()
+           where state = 'waiting' and starts_with(target, %s) and target <> all (%s) returning target""",
+        (REMOVED, PREFIX, [f"{PREFIX}{target.view}" for target in targets()]),
+    )
+    return sorted({row["target"].removeprefix(PREFIX) for row in rows})
 
 
 def find_work(connection: Connection) -> list[Work]:

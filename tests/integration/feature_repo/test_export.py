@@ -76,6 +76,24 @@ def test_without_a_publication_nothing_is_written(features: Platform) -> None:
     assert rows_written() == before
 
 
+def test_what_waits_for_a_view_that_was_removed_is_closed_with_a_reason(features: Platform) -> None:
+    publish_rows(PURCHASES, ["00001"], [purchases_row("00001", DAY)])
+    with transaction() as connection:
+        execute(
+            connection, "insert into ops.exports select publication_id, 'feast:ftr_customer__gone' from ops.exports"
+        )
+    said = run_export()
+    assert "no contract" in said["ftr_customer__gone"]
+    assert said[PURCHASES].startswith("1 entities written")
+    with transaction() as connection:
+        found = query(connection, "select target, state, reason is not null as is_told from ops.exports order by 1")
+    assert [tuple(row.values()) for row in found] == [
+        ("feast:ftr_customer__gone", "dropped", True),
+        (f"feast:{PURCHASES}", "done", False),
+    ]
+    assert run_export() == {"feast": "nothing waits"}
+
+
 def test_only_views_and_entities_that_a_publication_changed_are_written(features: Platform) -> None:
     publish_rows(PURCHASES, ["00001", "00002"], [purchases_row("00001", DAY), purchases_row("00002", DAY)])
     publish_rows(PROFILE, [DAY], [profile_row("00001", DAY)])
