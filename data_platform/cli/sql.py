@@ -47,4 +47,8 @@ def sql(
     elif as_json:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        print_table(f"{len(rows)} rows", [dict(zip(names, row, strict=True)) for row in rows], columns=names)
+        print_table(
+            f"{len(rows)} row{'' if len(rows) == 1 else 's'}",
+            [dict(zip(names, row, strict=True)) for row in rows],
+            columns=names,
+        )
