@@ -9,6 +9,7 @@ import typer
 
 from data_platform import orchestrate, staleness
 from data_platform.cli.output import JsonOption, console, errors, print_json, print_table, show
+from data_platform.cli.step_table import step_table
 from data_platform.clock import due_day, to_business
 from data_platform.failures import InputError, PermanentFailure
 from data_platform.intervals import Interval, parse_day
@@ -24,17 +25,6 @@ StartArgument = Annotated[str | None, typer.Argument(help="First day, YYYY-MM-DD
 EndArgument = Annotated[str | None, typer.Argument(help="Day after the last, YYYY-MM-DD.", show_default=False)]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the run's record.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and leave nothing behind.")]
-STEP_COLUMNS = (
-    "step",
-    "subject",
-    "rows_read",
-    "rows_live",
-    "rows_quarantined",
-    "rows_changed",
-    "verdict",
-    "seconds",
-    "message",
-)
 
 
 def asked_interval(start: str | None, end: str | None) -> Interval | None:
@@ -189,7 +179,7 @@ def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")],
     if as_json:
         print_json({"run_id": run_id, "state": found.state, "steps": rows, "held_back": held})
     else:
-        print_table(f"run {run_id}: {found.state}", rows, columns=STEP_COLUMNS)
+        console.print(step_table(f"run {run_id}: {found.state}", rows))
     if held:
         raise PermanentFailure(
             "these deliveries failed alone and are held back:\n  " + "\n  ".join(held),
@@ -204,4 +194,4 @@ def take_step(run_id: str, step: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "step": step, "lines": rows})
     else:
-        print_table(f"{step} of run {run_id}", rows, columns=STEP_COLUMNS)
+        console.print(step_table(f"{step} of run {run_id}", rows))
