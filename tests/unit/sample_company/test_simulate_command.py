@@ -95,6 +95,19 @@ def test_day_through_the_due_day_is_idempotent(landing_with_last_day: Path) -> N
     assert contents(landing_with_last_day) == landed
 
 
+def test_through_the_due_day_catches_up_with_nights_that_were_missed(
+    landing_with_last_day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dp("day").exit_code == 0, "one night was not missed"
+    monkeypatch.setenv("BUSINESS_DATE_OFFSET_DAYS", str((datetime.now(UTC).date() - date(1998, 7, 10)).days))
+    get_settings.cache_clear()
+    told = json.loads(dp("day", "--through-due", "--json").stdout)
+    assert told["files"] == told["written"] == 9, "eight days of purchases and an extract"
+    at_once = tmp_path / "at_once"
+    company().land(at_once, type(REAL_DAYS)(cdnow.LAST_DAY, date(1998, 7, 10)))
+    assert contents(landing_with_last_day) == contents(at_once)
+
+
 def test_day_needs_the_real_days(landing: Path) -> None:
     refused = dp("day")
     assert refused.exit_code == 2
