@@ -21,6 +21,7 @@ from spark_jobs.records import Layout
 # records were counted at their borders, or why the file cannot be read.
 DELIVERY_COLUMNS = (
     ("file_id", pa.int64(), "BIGINT"),
+    ("ingest_id", pa.int64(), "BIGINT"),
     ("arrived_at", pa.timestamp("us", tz="UTC"), "TIMESTAMP"),
     ("extract_day", pa.date32(), "DATE"),
     ("records", pa.int64(), "BIGINT"),
@@ -31,9 +32,10 @@ TARGET_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Source:
-    """A file to read. ``name`` is what messages call it."""
+    """A file to read in the attempt ``ingest_id``. ``name`` is what messages call it."""
 
     file_id: int
+    ingest_id: int
     file: Path
     name: str
     size_bytes: int
@@ -63,7 +65,7 @@ def _each_file(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordB
 def _with_delivery(
     batch: pa.RecordBatch, source: Source, records: int | None = None, failure: str | None = None
 ) -> Any:
-    values = (source.file_id, source.arrived_at, source.extract_day, records, failure)
+    values = (source.file_id, source.ingest_id, source.arrived_at, source.extract_day, records, failure)
     constants = [
         pa.repeat(pa.scalar(value, type=arrow), batch.num_rows)
         for value, (_, arrow, _) in zip(values, DELIVERY_COLUMNS, strict=True)

@@ -93,7 +93,7 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     """Reads a batch into the lake, then marks each delivery live or failed in one transaction."""
     with transaction(application="dp ingest") as connection:
         ingest_id = next_ingest_id(connection)
-    strings = read_sources(get_spark(), [source_of(d) for d in deliveries], layout_of(contract))
+    strings = read_sources(get_spark(), [source_of(d, ingest_id) for d in deliveries], layout_of(contract))
     write_attempt(transform(strings, contract), contract, ingest_id)
     files = lake.written_files(contract.dataset, ingest_id)
     accounts = take_accounts(contract, deliveries, files)
@@ -108,15 +108,15 @@ def write_attempt(rows: DataFrame, contract: Contract, ingest_id: int) -> None:
     """Writes all rows in one pass: live ones by month, sorted by day; what tells of the others into ``month=account``.
 
     The account's columns stand in all files, empty in those of the table, whose schema does not name them: one pass
-    over the text costs less than a second one, or than keeping the rows until they are counted.
+    over the text costs less than a second one, or than keeping the rows until they are counted. Nothing of this attempt
+    stands in an expression as a constant: a warm Spark would have to compile the pass anew.
     """
     names = [identifier(f.name) for f in lake.arrow_schema(contract)]
-    values = [f"CAST({ingest_id} AS BIGINT) AS ingest_id" if n == "`ingest_id`" else n for n in names]
     account = [identifier(name) for name in ACCOUNT_COLUMNS if identifier(name) not in names]
     day = identifier(contract.day_column)
     month = f"CASE WHEN {IS_LIVE} THEN date_format({day}, 'yyyy-MM') ELSE '{lake.ACCOUNT}' END AS {lake.MONTH}"
     (
-        rows.selectExpr(*values, *account, month)
+        rows.selectExpr(*names, *account, month)
         .sortWithinPartitions(lake.MONTH, contract.day_column, "file_id", "line")
         .write.partitionBy(lake.MONTH)
         .option("maxRecordsPerFile", ROWS_PER_FILE)

@@ -47,10 +47,11 @@ def layout_of(contract: Contract) -> Layout:
     )
 
 
-def source_of(delivery: Delivery) -> Source:
-    """Where a delivery's file is read from."""
+def source_of(delivery: Delivery, ingest_id: int) -> Source:
+    """Where a delivery's file is read from, in an attempt."""
     return Source(
         file_id=delivery.file_id,
+        ingest_id=ingest_id,
         file=local_path(delivery.path),
         name=delivery.path,
         size_bytes=delivery.size_bytes,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # What every row has beside the published columns.
-ACCOUNT = ("file_id", "arrived_at", "line", "records", "failure", "rule", "rule_column", "raw")
+ACCOUNT = ("file_id", "ingest_id", "arrived_at", "line", "records", "failure", "rule", "rule_column", "raw")
 IS_LIVE = "line > 0 AND rule IS NULL"
 KEY_IS_SOUND = "key_is_sound"
 

@@ -24,7 +24,7 @@ NOW = datetime(1997, 1, 2, tzinfo=UTC)
 
 
 def source(number: int, size: int) -> Source:
-    return Source(number, Path("x"), "x", size, None, NOW)
+    return Source(number, 1, Path("x"), "x", size, None, NOW)
 
 
 @given(st.lists(st.integers(0, 3 * BYTES_PER_TASK), min_size=1, max_size=40))
