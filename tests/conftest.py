@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from data_platform.contracts.load import get_contracts
-from data_platform.local.databases import prepare_databases
+from data_platform.local.databases import GUESTS, prepare_databases, restrict_database
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.secrets import pick_port
 from data_platform.settings import PROJECT_ROOT, ROLES, get_settings
@@ -79,6 +79,7 @@ def make_platform(
     connection = server.connect()
     with connection.cursor() as cursor:
         cursor.execute(f"create database {database} template {TEMPLATE} owner platform")
+    restrict_database(connection, database, GUESTS[TEMPLATE])
     environment = _environment(server, database, home, today)
     _set(patch, environment)
     try:

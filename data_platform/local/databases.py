@@ -14,7 +14,8 @@ from data_platform.settings import ROLES, Settings
 
 AIRFLOW_ROLE = "airflow"
 OWNERS = {"warehouse": "platform", "feast": "platform", "airflow": AIRFLOW_ROLE}
-GUESTS = {"warehouse": tuple(role for role in ROLES if role != "platform")}
+# dbt's unit tests, which developers run, make temporary tables.
+GUESTS = {"warehouse": {r: "CONNECT, TEMPORARY" if r == "developer" else "CONNECT" for r in ROLES if r != "platform"}}
 
 
 def role_passwords(settings: Settings) -> dict[str, SecretStr]:
@@ -40,10 +41,16 @@ def _prepare_database(connection: Any, database: str, owner: str) -> None:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
         if not cursor.fetchone():
             cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
-        cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
-        for guest in GUESTS.get(database, ()):
-            grant = sql.SQL("GRANT CONNECT ON DATABASE {database} TO {guest}")
-            cursor.execute(grant.format(**names, guest=sql.Identifier(guest)))
+    restrict_database(connection, database, GUESTS.get(database, {}))
+
+
+def restrict_database(connection: Any, database: str, guests: Mapping[str, str]) -> None:
+    """Lets the owner of a database and its guests (role → what it may do) in, and nobody else."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
+        for guest, rights in guests.items():
+            grant = sql.SQL("GRANT {} ON DATABASE {} TO {}")
+            cursor.execute(grant.format(sql.SQL(rights), sql.Identifier(database), sql.Identifier(guest)))
 
 
 def prepare_databases(server: EmbeddedPostgres, passwords: Mapping[str, SecretStr]) -> None:
