@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from data_platform import orchestrate
+from data_platform.contracts.load import get_contracts
 from data_platform.intervals import ONE_DAY
+from data_platform.ledger import fingerprints
 from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
@@ -76,3 +79,40 @@ def test_a_row_without_a_readable_number_ends_no_account(extracts: Path) -> None
     assert log_of_the_customer() == [(first, "US")]
     land(extracts, third)
     assert log_of_the_customer() == [(first, "US"), (third, None)]
+
+
+def ingest() -> None:
+    """Reads what has landed."""
+    run = orchestrate.open_work(None).run
+    assert run is not None
+    perform(run.run_id, "ingest")
+
+
+def test_the_key_of_a_quarantined_row_is_kept_where_it_can_be_trusted(extracts: Path) -> None:
+    rows = {
+        b"00001,Ann,,,31.12.1961,,,f,GB,1996-05-01": {"customer_id": "00001"},
+        "00002,José,,,,,,f,GB,1996-05-01".encode("latin-1"): {"customer_id": "00002"},
+        b"0003,Cy,,,,,,x,US,1996-05-02": None,
+        b",Di,,,,,,x,US,1996-05-02": None,
+        b"00005,Ed,,,,1 High St, Flat 2,Leeds,m,GB,1996-05-02": None,
+        b'00006,Flo "Bee",,,,,,x,US,1996-05-02': None,
+        b"\xff0007,Gus,,,,,,m,US,1996-05-02": None,
+    }
+    good = [b"%05d,Ann,,,,,,f,GB,1996-05-01" % number for number in range(100, 100 + 20 * len(rows))]
+    (extracts / f"{START}.csv").write_bytes(b"\n".join([HEADER.encode(), *rows, *good]) + b"\n")
+    ingest()
+    with transaction() as connection:
+        found = query(
+            connection, "select row_key from quarantine.rows where dataset = 'customers' and line < 10 order by line"
+        )
+    assert [r["row_key"] for r in found] == list(rows.values())
+
+
+def test_an_extract_is_stale_when_only_its_quarantine_changes(extracts: Path) -> None:
+    seen = set()
+    for broken in ([BROKEN], [BROKEN.replace("00001", "00002")], []):
+        land(extracts, START, *broken)
+        ingest()
+        with transaction() as connection:
+            seen |= set(fingerprints(connection, get_contracts()["customers"]).values())
+    assert len(seen) == 3

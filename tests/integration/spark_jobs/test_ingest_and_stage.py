@@ -175,39 +175,6 @@ def test_customers_are_pseudonyms_and_bands(home: Platform) -> None:
     assert rows["00001"]["extract_day"] == date(1997, 1, 8)
 
 
-def test_the_key_of_a_quarantined_row_is_kept_where_it_can_be_trusted(home: Platform) -> None:
-    rows = {
-        b"00001,Ann,,,31.12.1961,,,f,GB,1996-05-01": {"customer_id": "00001"},
-        "00002,José,,,,,,f,GB,1996-05-01".encode("latin-1"): {"customer_id": "00002"},
-        b"0003,Cy,,,,,,x,US,1996-05-02": None,
-        b",Di,,,,,,x,US,1996-05-02": None,
-        b"00005,Ed,,,,1 High St, Flat 2,Leeds,m,GB,1996-05-02": None,
-        b'00006,Flo "Bee",,,,,,x,US,1996-05-02': None,
-        b"\xff0007,Gus,,,,,,m,US,1996-05-02": None,
-    }
-    good = [b"%05d,Ann,,,,,,f,GB,1996-05-01" % number for number in range(100, 100 + 20 * len(rows))]
-    header = b"customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on"
-    folder = home.landing / "shop" / "customers"
-    folder.mkdir(parents=True)
-    (folder / "1997-01-08.csv").write_bytes(b"\n".join([header, *rows, *good]) + b"\n")
-    take("ingest")
-    found = rows_of("select row_key from quarantine.rows order by line")
-    assert [r["row_key"] for r in found] == list(rows.values())
-
-
-def test_an_extract_is_stale_when_only_its_quarantine_changes(home: Platform) -> None:
-    header = "customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on"
-    good = [f"{number:05d},Ann,,,,,,f,GB,1996-05-01" for number in range(100, 130)]
-    file = home.landing / "shop" / "customers" / "1997-01-08.csv"
-    file.parent.mkdir(parents=True)
-    seen = set()
-    for broken in (["00001,Ann,,,,,,f,XX,1996-05-01"], ["00002,Ann,,,,,,f,XX,1996-05-01"], []):
-        file.write_text("\n".join([header, *broken, *good]) + "\n")
-        take("ingest")
-        seen |= set(day_fingerprints("customers").values())
-    assert len(seen) == 3
-
-
 def test_no_canary_is_left_in_lake_scratch_logs_or_ledger(
     home: Platform, manifest: Manifest, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
