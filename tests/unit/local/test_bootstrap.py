@@ -127,3 +127,26 @@ def test_a_missing_java_is_installed_by_root_and_asked_of_others(
     wanted = "sudo apt-get install -y --no-install-recommends openjdk-17-jre-headless"
     with pytest.raises(module.SetupError, match=wanted):
         module.java_is_missing()
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_java_that_is_half_set_up_will_do_if_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    module = load()
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\nexit {0 if starts else 1}\n")
+    java.chmod(0o755)
+    monkeypatch.setattr("data_platform.local.java.find_java_home", lambda: tmp_path)
+
+    def fail_to_install(_label: str, command: list[str], **_environment: str) -> None:
+        if "install" in command:
+            raise module.SetupError("dpkg: error processing package ca-certificates-java")
+
+    monkeypatch.setattr(module, "run", fail_to_install)
+    if starts:
+        module.install_java("openjdk-17-jre-headless")
+        return
+    with pytest.raises(module.SetupError, match="ca-certificates-java"):
+        module.install_java("openjdk-17-jre-headless")
