@@ -26,6 +26,7 @@ PASSWORD = "only-in-tests"
 TEMPLATE = "warehouse"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps the tests of a file together, and those of a folder that has fixtures of its own: they share servers."""
     for item in items:
