@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
-PYTEST ?= --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --cov --cov-report=
+PYTEST ?= --numprocesses auto --maxprocesses 4 --no-loadscope-reorder --cov --cov-report=
 BENCH ?=
 DP := .venv/bin/dp
 BOOTSTRAP := $(PYTHON) deploy/bootstrap.py

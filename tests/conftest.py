@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,13 +27,18 @@ PASSWORD = "only-in-tests"
 TEMPLATE = "warehouse"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file together, and those of a folder that has fixtures of its own: they share servers."""
-    for item in items:
-        folder = item.path.parent.relative_to(PROJECT_ROOT)
-        own_fixtures = folder.name != "tests" and (item.path.parent / "conftest.py").is_file()
-        item.add_marker(pytest.mark.xdist_group(str(folder if own_fixtures else folder / item.path.name)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps the tests of a file on one core, and those of a folder that has fixtures of its own: they share servers."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = PROJECT_ROOT / nodeid.partition("::")[0]
+            shares = file.parent.name != "tests" and (file.parent / "conftest.py").is_file()
+            return str(file.parent if shares else file)
+
+    return ByServer(config, log)
 
 
 @dataclass(frozen=True)
