@@ -18,6 +18,7 @@ from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.gates.verdicts import refuse_ungated
+from data_platform.holds import RECORDED_DAYS
 from data_platform.ledger import input_version
 from data_platform.runs import Run, StepLog, close_run, drop_schema, read_published
 from data_platform.warehouse.connection import Connection, execute, query, transaction
@@ -321,7 +322,25 @@ def _record_state(
 
 
 def _record_days(connection: Connection, table: str, publication_id: int, plan: dict[str, Any]) -> None:
+    """Writes what days were published from; what they were published from before is kept, for a rollback to hold."""
     fingerprints = plan["fingerprints"]
+    execute(
+        connection,
+        """insert into ops.before_images (publication_id, table_name, op, row_key, before)
+           select %(publication)s, %(images)s,
+                  case when p.day is null then 'I' when n.fingerprint is null then 'D' else 'U' end,
+                  jsonb_build_object('table_name', %(table)s::text, 'day', n.day), to_jsonb(p)
+           from unnest(%(days)s::date[], %(fingerprints)s::text[]) as n (day, fingerprint)
+           left join ops.published_days as p on p.table_name = %(table)s and p.day = n.day
+           where p.fingerprint is distinct from n.fingerprint""",
+        {
+            "publication": publication_id,
+            "images": RECORDED_DAYS,
+            "table": table,
+            "days": plan["days"],
+            "fingerprints": [fingerprints.get(day) for day in plan["days"]],
+        },
+    )
     gone = [day for day in plan["days"] if day not in fingerprints]
     execute(
         connection,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -10,10 +10,13 @@ from typing import Any
 from data_platform import models
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
+from data_platform.holds import Hold, active_holds, rows_of
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
 from data_platform.runs import Run
 from data_platform.warehouse.connection import Connection, execute, query
+
+ROLLBACK = "rollback"  # the kind of run that takes only what rollbacks hold
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,24 @@ class Stale:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What to stage of a dataset: its days, the attempts in the lake that count, and what the days were made from."""
+    """What to stage of a dataset: its days, the attempts in the lake that count, and what the days were made from.
+
+    Days in ``restored`` do not come from the lake: they get what they were before the publication named there.
+    """
 
     days: tuple[date, ...]
     attempts: tuple[tuple[int, int], ...]
     fingerprints: dict[date, str]
+    restored: dict[date, int]
+
+    @property
+    def loaded(self) -> tuple[date, ...]:
+        """Days that come from the lake."""
+        return tuple(day for day in self.days if day not in self.restored)
+
+    def rows(self, days: Iterable[date]) -> int:
+        """How many rows these of its days must have."""
+        return sum(rows_of(self.fingerprints.get(day)) for day in days)
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON values, for the run's record: publication takes its inputs from there."""
@@ -42,6 +58,7 @@ class StagePlan:
             "days": [str(day) for day in self.days],
             "attempts": [list(attempt) for attempt in self.attempts],
             "fingerprints": {str(day): fingerprint for day, fingerprint in self.fingerprints.items()},
+            "restored": {str(day): publication_id for day, publication_id in self.restored.items()},
         }
 
 
@@ -70,25 +87,44 @@ def model_contracts() -> list[Contract]:
     return contracts.of_layer("marts") + contracts.of_layer("features")
 
 
+def wanted_fingerprints(connection: Connection, contract: Contract, holds: Mapping[date, Hold]) -> dict[date, str]:
+    """Day to what it must be published from: its live deliveries, or what a rollback holds it at."""
+    live = {d: f for d, f in fingerprints(connection, contract).items() if d not in holds}
+    return live | {day: hold.fingerprint for day, hold in holds.items() if hold.fingerprint}
+
+
 def stale_days(connection: Connection, contract: Contract) -> dict[date, str]:
-    """Day to reason, for the days whose live deliveries differ from what was published."""
-    live = fingerprints(connection, contract)
+    """Day to reason, for the days that were published from something else than they must be now."""
+    holds = active_holds(connection, contract.table)
+    wanted = wanted_fingerprints(connection, contract, holds)
     rows = query(connection, "select day, fingerprint from ops.published_days where table_name = %s", (contract.table,))
     published = {r["day"]: r["fingerprint"] for r in rows}
     version = input_version(contract)
     reasons: dict[date, str] = {}
-    for day in sorted(live.keys() | published.keys()):
-        if live.get(day) == published.get(day):
+    for day in sorted(wanted.keys() | published.keys()):
+        if wanted.get(day) == published.get(day):
             continue
-        if day not in published:
+        if day in holds:
+            reasons[day] = f"publication {holds[day].publication_id} was rolled back"
+        elif day not in published:
             reasons[day] = "delivery new"
-        elif day not in live:
+        elif day not in wanted:
             reasons[day] = "delivery withdrawn"
         elif not published[day].startswith(f"{version}:"):
             reasons[day] = "contract changed"
         else:
             reasons[day] = "delivery changed"
     return reasons
+
+
+def held_days(connection: Connection, contract: Contract) -> dict[date, str]:
+    """Day to reason, for the days whose live deliveries wait until a rollback is released."""
+    live = fingerprints(connection, contract)
+    return {
+        day: f"held back: publication {hold.publication_id} is rolled back: {hold.reason}"
+        for day, hold in active_holds(connection, contract.table).items()
+        if live.get(day) != hold.fingerprint
+    }
 
 
 def through_days(connection: Connection) -> dict[str, date]:
@@ -105,22 +141,27 @@ def published_through(connection: Connection) -> date | None:
 def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
     """Days to stage, for every source dataset: what is stale, and what was asked for.
 
-    Days after the run's last day wait for their night.
+    Days after the run's last day wait for their night. A rollback takes only the days that it holds.
     """
     plans: dict[str, StagePlan] = {}
     chosen = {c.dataset for c in source_contracts(run.datasets)}
     for contract in source_contracts():
-        live = fingerprints(connection, contract)
+        holds = active_holds(connection, contract.table)
+        wanted = wanted_fingerprints(connection, contract, holds)
         days: set[date] = set()
         if contract.dataset in chosen:
             days = {d for d in stale_days(connection, contract) if d <= run.through_day}
+            if run.kind == ROLLBACK:
+                days &= holds.keys()
             if run.asked:
-                days |= {d for d in live if d in run.asked}
+                days |= {d for d in wanted if d in run.asked and d not in holds}
         ordered = tuple(sorted(days))
+        restored = {d: holds[d].publication_id for d in ordered if d in holds}
         plans[contract.dataset] = StagePlan(
             days=ordered,
-            attempts=tuple(live_attempts(connection, contract.dataset, ordered)),
-            fingerprints={d: live[d] for d in ordered if d in live},
+            attempts=tuple(live_attempts(connection, contract.dataset, [d for d in ordered if d not in holds])),
+            fingerprints={d: wanted[d] for d in ordered if d in wanted},
+            restored=restored,
         )
     return plans
 
@@ -192,7 +233,7 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
         found += [Stale(contract.table, f["path"], f"held back: {f['failure']}") for f in failed]
         found += [
             Stale(contract.table, str(day), reason)
-            for day, reason in stale_days(connection, contract).items()
+            for day, reason in (held_days(connection, contract) | stale_days(connection, contract)).items()
             if day <= through_day
         ]
     waiting = query(connection, "select publication_id, target from ops.exports where state = 'waiting' order by 1, 2")

@@ -16,6 +16,7 @@ from data_platform.runs import Run
 from data_platform.staleness import source_contracts
 from data_platform.warehouse.connection import Connection, execute
 
+TABLE = "ops.unknown_keys"
 COLUMNS = "table_name text not null, day date not null, row_key jsonb"
 
 
@@ -34,6 +35,8 @@ def write_context(connection: Connection, run: Run) -> None:
 
 
 def _replace_days(connection: Connection, keys: sql.Identifier, contract: Contract, plan: Mapping[str, Any]) -> None:
+    """What the ledger has of the staged days, and of those that a rollback holds what was before it."""
+    restored: dict[str, int] = plan.get("restored", {})
     execute(
         connection,
         sql.SQL("delete from {} where table_name = %s and day = any(%s::date[])").format(keys),
@@ -46,8 +49,21 @@ def _replace_days(connection: Connection, keys: sql.Identifier, contract: Contra
                from ops.files as f join quarantine.rows as q using (file_id)
                where f.file_id = any(%s) and f.extract_day = any(%s::date[])"""
         ).format(keys),
-        (contract.table, [file_id for file_id, _ in plan["attempts"]], plan["days"]),
+        (contract.table, [file_id for file_id, _ in plan["attempts"]], [d for d in plan["days"] if d not in restored]),
     )
+    for day, publication_id in restored.items():
+        execute(
+            connection,
+            sql.SQL(
+                """insert into {} select %s, %s, nullif(held.row_key, 'null')
+                   from jsonb_array_elements((
+                       select before from ops.before_images
+                       where table_name = %s and publication_id >= %s
+                           and row_key = jsonb_build_object('table_name', %s::text, 'day', %s::date)
+                       order by publication_id limit 1)) as held (row_key)"""
+            ).format(keys),
+            (contract.table, day, TABLE, publication_id, contract.table, day),
+        )
 
 
 def _add_changed_days(
@@ -67,7 +83,20 @@ def _add_changed_days(
 
 
 def record(connection: Connection, run: Run, contract: Contract, publication_id: int, days: list[str]) -> None:
-    """Makes what the run was built on the published state of these days; equal rows are not written again."""
+    """Makes what the run was built on the published state of these days; equal rows are not written again.
+
+    What was unknown before is kept, an array a day, for a rollback to restore.
+    """
+    execute(
+        connection,
+        """insert into ops.before_images (publication_id, table_name, op, row_key, before)
+           select %s, %s, 'U', jsonb_build_object('table_name', %s::text, 'day', d.day),
+                  coalesce(jsonb_agg(coalesce(p.row_key, 'null')) filter (where p.day is not null), '[]')
+           from unnest(%s::date[]) as d (day)
+           left join ops.unknown_keys as p on p.table_name = %s and p.day = d.day
+           group by d.day""",
+        (publication_id, TABLE, contract.table, days, contract.table),
+    )
     execute(
         connection,
         sql.SQL(

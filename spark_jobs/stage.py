@@ -77,11 +77,11 @@ def stage_dataset(contract: Contract, run: Run, plan: StagePlan) -> tuple[int, i
             insert = sql.SQL("insert into {}.{} (unit) values %s").format(schema, scope)
             with connection.cursor() as cursor:
                 execute_values(cursor, insert, [(day,) for day in plan.days])
-        expected = expected_rows(connection, contract, plan)
-    if expected:
-        load(contract, run, plan, expected)
+    if rows := plan.rows(plan.loaded):
+        load(contract, run, plan, rows)
     with transaction(application="dp stage") as connection:
-        refuse_miscount(connection, contract, run, expected)
+        restore(connection, contract, run, plan)
+        refuse_miscount(connection, contract, run, plan.rows(plan.days))
         for function, *key in (("create_overlay",), ("create_delta", list(contract.key))):
             marks = ", ".join(["%s"] * (4 + len(key)))
             execute(
@@ -92,7 +92,7 @@ def stage_dataset(contract: Contract, run: Run, plan: StagePlan) -> tuple[int, i
         execute(connection, sql.SQL("analyze {}.{}, {}.{}").format(schema, new, schema, scope))
         delta = sql.SQL("select count(*) as rows from {}.{}").format(schema, sql.Identifier(f"{name}__delta"))
         changed = query(connection, delta)[0]["rows"]
-    return expected, changed
+    return plan.rows(plan.days), changed
 
 
 def drop_relations(connection: Connection, schema: str, names: Iterable[str]) -> None:
@@ -109,15 +109,24 @@ def drop_relations(connection: Connection, schema: str, names: Iterable[str]) ->
         execute(connection, statement.format(kind, sql.Identifier(schema), sql.Identifier(row["relname"])))
 
 
-def expected_rows(connection: Connection, contract: Contract, plan: StagePlan) -> int:
-    """How many live rows the ledger counts for the plan's days."""
-    rows = query(
-        connection,
-        """select coalesce(sum(d.rows), 0)::bigint as rows from ops.file_days as d join ops.files as f using (file_id)
-           where f.dataset = %s and f.state = 'live' and f.file_id = any(%s) and d.day = any(%s)""",
-        (contract.dataset, [file_id for file_id, _ in plan.attempts], list(plan.days)),
-    )
-    return int(rows[0]["rows"])
+def restore(connection: Connection, contract: Contract, run: Run, plan: StagePlan) -> None:
+    """Brings the rows that held days had before a publication from its before-images into ``X__new``."""
+    held: dict[int, list[str]] = {}
+    for day, publication_id in plan.restored.items():
+        held.setdefault(publication_id, []).append(str(day))
+    for publication_id, days in held.items():
+        execute(
+            connection,
+            "select ops.restore_rows(%s::regclass, %s::regclass, %s, %s, %s, %s)",
+            (
+                f"{run.schema}.{contract.dataset}__new",
+                contract.table,
+                publication_id,
+                contract.unit_column,
+                list(contract.key),
+                days,
+            ),
+        )
 
 
 def load(contract: Contract, run: Run, plan: StagePlan, rows: int) -> None:
@@ -141,10 +150,10 @@ def refuse_miscount(connection: Connection, contract: Contract, run: Run, expect
 
 def live_rows(contract: Contract, plan: StagePlan) -> DataFrame:
     """Rows of the lake that count, of the plan's days."""
-    files = lake.find_files(contract, plan.days, [ingest_id for _, ingest_id in plan.attempts])
+    files = lake.find_files(contract, plan.loaded, [ingest_id for _, ingest_id in plan.attempts])
     reader = get_spark().read.schema(lake_ddl(contract))
     day = identifier(contract.day_column)
-    wanted_days = " OR ".join(f"({day} >= DATE'{i.start}' AND {day} < DATE'{i.end}')" for i in cover(plan.days))
+    wanted_days = " OR ".join(f"({day} >= DATE'{i.start}' AND {day} < DATE'{i.end}')" for i in cover(plan.loaded))
     return reader.parquet(*[f.url for f in files]).where(f"({wanted_days}) AND ({attempts_filter(plan.attempts)})")
 
 

@@ -1,0 +1,160 @@
+"""A rollback: what a publication's deliveries brought is taken back everywhere, held, and comes again when released."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform import orchestrate, staleness
+from data_platform.contracts.load import get_contracts
+from data_platform.failures import InputError
+from data_platform.intervals import ONE_DAY, Interval
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.rollback import hold, plan_rollback, release, roll_back
+from data_platform.warehouse.connection import query, transaction
+from sample_company.small import land_small_shop
+from tests.conftest import Platform, make_platform
+
+pytestmark = pytest.mark.integration
+START, DAYS = date(1998, 1, 5), 12
+END = START + DAYS * ONE_DAY
+LAST = END - ONE_DAY
+
+
+@pytest.fixture
+def shop(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """A small shop whose days are published, all but the last in one publication, the last in another."""
+    for platform in make_platform(postgres, tmp_path, monkeypatch, today=END):
+        land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
+        orchestrate.run_all(Interval(START, LAST))
+        orchestrate.run_all(Interval.of_day(LAST))
+        yield platform
+
+
+def published() -> dict[str, list[tuple[Any, ...]]]:
+    """Every published table, what is online too, in every column, sorted."""
+    found = {}
+    with transaction() as connection:
+        tables = [c.table for c in get_contracts()]
+        online = query(connection, "select tablename from pg_tables where schemaname = 'online'")
+        for table in tables:
+            found[table] = sorted((tuple(r.values()) for r in query(connection, f"select * from {table}")), key=repr)
+        for row in online:
+            statement = f"select entity_key, feature_name, value from online.{row['tablename']}"
+            rows = query(connection, statement)
+            found[row["tablename"]] = sorted(
+                (tuple(bytes(v) if isinstance(v, memoryview) else v for v in r.values()) for r in rows), key=repr
+            )
+    return found
+
+
+def newest_publication() -> int:
+    with transaction() as connection:
+        return int(query(connection, "select max(publication_id) as id from ops.publications")[0]["id"])
+
+
+def stale() -> list[str]:
+    with transaction() as connection:
+        return [
+            f"{s.table} {s.what}: {s.reason}" for s in staleness.find_stale(connection, LAST) if staleness.is_work(s)
+        ]
+
+
+def held() -> list[str]:
+    with transaction() as connection:
+        found = staleness.find_stale(connection, LAST)
+    return [s.what for s in found if not staleness.is_work(s)]
+
+
+def correct(platform: Platform, day: date, text: bytes) -> None:
+    """The shop delivers a day anew, with one purchase more."""
+    file = platform.landing / "shop" / "purchases" / f"{day}.txt"
+    file.write_bytes(file.read_bytes() + text)
+
+
+def purchase(day: date, amount: str) -> bytes:
+    return f" 00001 {day:%Y%m%d}  1   {amount}\r\n".encode()
+
+
+def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None:
+    day = START + 3 * ONE_DAY
+    before = published()
+    correct(shop, day, purchase(day, "7.77"))
+    orchestrate.run_all(None)
+    corrected = published()
+    assert corrected != before
+    bad = newest_publication()
+
+    roll_back(bad, "a price of 7.77 is nonsense")
+    assert published() == before
+    assert stale() == []
+    assert held() == [str(day)]
+
+    correct(shop, day, purchase(day, "8.88"))
+    orchestrate.run_all(Interval(START, END))
+    assert published() == before, "later deliveries of a held day wait, also when it is asked for"
+
+    with transaction() as connection:
+        assert release(connection, bad) == 1
+    assert stale()
+    orchestrate.run_all(None)
+    assert len(published()["raw.purchases"]) == len(before["raw.purchases"]) + 2
+    assert (stale(), held()) == ([], [])
+
+
+def test_what_came_later_is_built_on_the_restored_state(shop: Platform) -> None:
+    day, other = START + 3 * ONE_DAY, START + 5 * ONE_DAY
+    correct(shop, day, purchase(day, "7.77"))
+    orchestrate.run_all(None)
+    bad = newest_publication()
+    correct(shop, other, purchase(other, "1.11"))
+    orchestrate.run_all(None)
+    roll_back(bad, "only the first correction was wrong")
+    after = published()
+    amounts = [row[-2] for row in after["raw.purchases"]]
+    assert sum(str(row).count("Decimal('1.11')") for row in after["raw.purchases"]) == 1, amounts
+    assert not any("Decimal('7.77')" in str(row) for row in after["raw.purchases"])
+    with transaction() as connection:
+        connection.cursor().execute("update ops.published_tables set code_hash = 'of an older version'")
+    orchestrate.run_all(None)
+    assert published() == after, "a build of everything from what is held gives the same"
+
+
+def test_a_rollback_that_was_killed_is_finished_by_the_next_run(shop: Platform) -> None:
+    before = published()
+    day = LAST
+    correct(shop, day, purchase(day, "7.77"))
+    orchestrate.run_all(None)
+    with transaction() as connection:
+        hold(connection, plan_rollback(connection, newest_publication()), "the machine goes down now")
+    assert any("was rolled back" in line for line in stale())
+    orchestrate.run_all(None)
+    assert published() == before
+
+
+def test_rolling_back_a_first_delivery_empties_its_days(shop: Platform) -> None:
+    newest = newest_publication()
+    roll_back(newest, "the last day was delivered by mistake")
+    with transaction() as connection:
+        rows = query(connection, "select count(*) as n from raw.purchases where purchased_on = %s", (LAST,))
+        facts = query(connection, "select count(*) as n from marts.fct_purchases where purchased_on = %s", (LAST,))
+    assert (rows[0]["n"], facts[0]["n"]) == (0, 0)
+    assert str(LAST) in held()
+
+
+def test_what_cannot_be_rolled_back_is_refused(shop: Platform) -> None:
+    with transaction() as connection:
+        with pytest.raises(InputError, match="there is no publication 999"):
+            plan_rollback(connection, 999)
+        connection.cursor().execute("update ops.published_tables set code_hash = 'x' where table_name like 'marts.%'")
+    orchestrate.run_all(None)
+    with transaction() as connection, pytest.raises(InputError, match="brought no delivery"):
+        plan_rollback(connection, newest_publication())
+    first = newest_publication() - 1
+    roll_back(first, "once")
+    with pytest.raises(InputError, match="rolled back already"):
+        roll_back(first, "twice")
