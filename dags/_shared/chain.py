@@ -9,8 +9,6 @@ from airflow.sdk import chain
 from dags._shared.defaults import sources
 from dags._shared.dp import BuildOperator, DpOperator, GateOperator
 
-RUN = ("--run", "{{ ti.xcom_pull(task_ids='discover')['run_id'] }}")
-
 
 def steps(discover: Sequence[str]) -> None:
     """Adds the whole path to the DAG of the ``with`` block.
@@ -19,48 +17,62 @@ def steps(discover: Sequence[str]) -> None:
         discover: arguments of ``dp discover`` that say which days; those of the form are added. Where it opens no run,
             because nothing is stale or somebody only wanted to look, the rest is skipped.
     """
+    opening = DpOperator(
+        task_id="discover",
+        doc_md="Looks for new deliveries, derives what is stale, opens a run. Cleared, it opens another run.",
+        arguments=["discover", *discover, *_of_the_form()],
+        returns=("run_id",),
+        proceed_if="run_id",
+    )
+    run = run_of(opening)
     chain(
-        DpOperator(
-            task_id="discover",
-            doc_md="Looks for new deliveries, derives what is stale, opens a run. Cleared, it opens another run.",
-            arguments=["discover", *discover, *_of_the_form()],
-            returns=("run_id",),
-            proceed_if="run_id",
-        ),
+        opening,
         DpOperator(
             task_id="ingest",
             doc_md="Parses each new delivery once, splits good from quarantined rows, commits them to the lake.",
-            arguments=["ingest", *RUN],
+            arguments=["ingest", *run],
         ),
-        _gate("ingest", "Counts add up, and no delivery exceeds its tolerated share of broken rows."),
+        _gate("ingest", run, "Counts add up, and no delivery exceeds its tolerated share of broken rows."),
+        *from_stage(run),
+    )
+
+
+def run_of(opening: DpOperator) -> tuple[str, str]:
+    """Arguments that name the run which a task has opened."""
+    return "--run", f"{{{{ ti.xcom_pull(task_ids='{opening.task_id}')['run_id'] }}}}"
+
+
+def from_stage(run: tuple[str, str]) -> list[DpOperator]:
+    """The tasks after the lake, in their order: what every run that publishes ends with."""
+    return [
         DpOperator(
             task_id="stage",
             doc_md="Copies the stale days from the lake into the run's own schema, which nobody reads.",
-            arguments=["stage", *RUN],
+            arguments=["stage", *run],
         ),
-        _gate("stage", "The contracts' rules on the staged rows."),
+        _gate("stage", run, "The contracts' rules on the staged rows."),
         BuildOperator(
             task_id="build",
             doc_md="dbt builds what follows from the changed rows, in the run's schema. *dbt models* links the page.",
-            arguments=["build", *RUN],
+            arguments=["build", *run],
         ),
-        _gate("build", "The contracts' rules on marts and features."),
+        _gate("build", run, "The contracts' rules on marts and features."),
         DpOperator(
             task_id="publish",
             doc_md="One transaction makes all of it visible. Refuses what has not passed its gates.",
-            arguments=["publish", *RUN],
+            arguments=["publish", *run],
         ),
         DpOperator(
             task_id="export",
             doc_md="Brings Feast's online store up to the publication.",
-            arguments=["export", *RUN],
+            arguments=["export", *run],
         ),
         DpOperator(
             task_id="report",
             doc_md="Prints what the run did; fails if a delivery was held back. All else is published by then.",
-            arguments=["report", *RUN],
+            arguments=["report", *run],
         ),
-    )
+    ]
 
 
 def _of_the_form() -> list[str]:
@@ -74,9 +86,9 @@ def _of_the_form() -> list[str]:
     ]
 
 
-def _gate(step: str, what: str) -> GateOperator:
+def _gate(step: str, run: tuple[str, str], what: str) -> GateOperator:
     return GateOperator(
         task_id=f"gate_{step}",
         doc_md=f"{what} A failed error rule stops the run, and consumers keep what they have.",
-        arguments=["gate", step, *RUN],
+        arguments=["gate", step, *run],
     )

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from data_platform.cli.output import JsonOption, show
+from data_platform.cli.output import JsonOption, print_json, print_table, show
 from data_platform.cli.runs import RunOption, take_step
 from data_platform.contracts.load import get_contracts
+from data_platform.difference import ChangedRow, changed_rows, count_changes
 from data_platform.warehouse.connection import query, transaction
 
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to ``dp``."""
     app.command("publish")(publish)
     app.command("publications")(publications)
+    app.command("diff")(diff)
     quarantine = typer.Typer(help="Rows that broke a rule of their contract.", no_args_is_help=True)
     quarantine.command("list")(quarantine_list)
     app.add_typer(quarantine, name="quarantine")
@@ -43,6 +45,32 @@ def publications(
             (limit,),
         )
     show("publications", rows, as_json=as_json)
+
+
+def diff(
+    publication: Annotated[int, typer.Argument(help="Number of the publication.")],
+    rows: Annotated[int, typer.Option(min=0, help="How many changed rows of each table to show.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what a publication added, changed and removed; rows of days or keys without any before are only counted."""
+    with transaction() as connection:
+        counts = count_changes(connection, publication)
+        changed = [r for c in counts for r in changed_rows(connection, publication, c["table_name"], rows)]
+    if as_json:
+        print_json({"tables": counts, "rows": [{**vars(r), "columns": r.columns()} for r in changed]})
+        return
+    print_table(f"publication {publication}", counts)
+    print_table("rows", [_in_short(row) for row in changed])
+
+
+def _in_short(row: ChangedRow) -> dict[str, str]:
+    columns = row.columns() if row.operation == "changed" else {}
+    return {
+        "table": row.table,
+        "what": row.operation,
+        "key": ", ".join(f"{name}={value}" for name, value in row.key.items()),
+        "before → after": "\n".join(f"{name}: {old} → {new}" for name, (old, new) in columns.items()),
+    }
 
 
 def quarantine_list(

@@ -48,11 +48,23 @@ def rollback(
 def _show_planned(planned: Rollback, *, run_id: str | None, as_json: bool) -> None:
     held = [_held_days(planned, table) for table in sorted(planned.tables)]
     if as_json:
-        print_json({"run_id": run_id, "held": held, "reprocessed": planned.reprocessed})
+        print_json(
+            {"run_id": run_id, "held": held, "reprocessed": planned.reprocessed, "summary": _in_a_sentence(planned)}
+        )
         return
     print_table(f"publication {planned.publication_id}: held at what was before it", held)
     console.print(f"built again: {', '.join(planned.reprocessed) or 'nothing'}")
     console.print(f"run {run_id} is open" if run_id else "dry run: nothing is held")
+
+
+def _in_a_sentence(planned: Rollback) -> str:
+    """What a person who is to approve it has to know, in less than 200 characters."""
+    tables = ", ".join(
+        f"{table} ({sum(h.table == table for h in planned.days)} days)" for table in sorted(planned.tables)
+    )
+    later = {publication for held in planned.days for publication in held.later}
+    undone = f" What {len(later)} later publications wrote there is undone too." if later else ""
+    return f"Restores and holds {tables}; builds {len(planned.reprocessed)} tables again.{undone}"
 
 
 def _held_days(planned: Rollback, table: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from data_platform import orchestrate, staleness
 from data_platform.contracts.load import get_contracts
+from data_platform.difference import changed_rows, count_changes
 from data_platform.failures import InputError
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.postgres import EmbeddedPostgres
@@ -88,6 +89,13 @@ def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None
     corrected = published()
     assert corrected != before
     bad = newest_publication()
+    with transaction() as connection:
+        counts = {c["table_name"]: (c["added"], c["changed"], c["removed"]) for c in count_changes(connection, bad)}
+        (added,) = changed_rows(connection, bad, "raw.purchases", 10)
+        features = changed_rows(connection, bad, "features.ftr_customer__purchases", 10)
+    assert counts["raw.purchases"] == counts["marts.fct_purchases"] == (1, 0, 0)
+    assert (added.operation, added.before, added.after["amount_usd"]) == ("added", None, 7.77)
+    assert {"amount_usd_lifetime", "order_count_lifetime"} <= set(features[-1].columns())
 
     roll_back(bad, "a price of 7.77 is nonsense")
     assert published() == before

@@ -18,6 +18,9 @@ create table ops.holds (
 comment on column ops.holds.fingerprint is 'What the day was published from before the publication; null: it had no row';
 grant select on ops.rollbacks, ops.holds to analyst, developer, training, steward;
 
+-- Who asks what a row was before a publication looks for the next image of its key.
+create index on ops.before_images (table_name, row_key, publication_id);
+
 create function ops.restore_rows(
     target regclass, published regclass, since bigint, unit_column text, key_columns text[], units text[]
 )

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable, RetryAction
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -22,7 +23,7 @@ from data_platform.settings import PROJECT_ROOT, Settings, get_settings
 VERBS = {"backfill", "erase", "index", "land", "maintain", "monitor", "replay", "rollback", "run", "train"}
 LIGHT_PACKAGES = {"airflow", "dags", "data_platform"} | set(sys.stdlib_module_names)
 LONGEST_LOAD = timedelta(seconds=1)
-GATES = {("gate", step) for step in ("ingest", "stage", "build")}
+STEPS_WITH_GATES = ("ingest", "stage", "build")
 
 assert steps.__module__ == "dags._shared.chain"  # loaded here, so that no DAG file is charged for what all share
 
@@ -114,8 +115,12 @@ def gates_stand_before_every_publication(file: DagFile) -> Iterator[str]:
         if not isinstance(task, DpOperator) or task.arguments[0] != "publish":
             continue
         upstream = {tuple(t.arguments[:2]) for t in task.get_flat_relatives(upstream=True) if isinstance(t, DpOperator)}
-        if missing := GATES - upstream:
+        taken = {command[0] for command in upstream}
+        gates = {("gate", step) for step in STEPS_WITH_GATES if step in taken}
+        if missing := gates - upstream:
             yield f"{task.task_id}: not after {sorted(missing)}"
+        if not {"stage", "build"} <= taken:
+            yield f"{task.task_id}: publishes what was not staged and built"
 
 
 def goes_on_only_after_success(file: DagFile) -> Iterator[str]:
@@ -126,7 +131,7 @@ def goes_on_only_after_success(file: DagFile) -> Iterator[str]:
 
 def holds_only_commands_of_dp(file: DagFile) -> Iterator[str]:
     for task in file.tasks:
-        if not isinstance(task, DpOperator):
+        if not isinstance(task, DpOperator | ApprovalOperator):
             yield f"{task.task_id}: is a {type(task).__name__}"
 
 
