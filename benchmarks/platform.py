@@ -18,11 +18,13 @@ from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.airflow import airflow_client
 from data_platform.local.airflow_client import AirflowClient
 from data_platform.local.processes import memory_mb
+from data_platform.local.secrets import pick_port
 from data_platform.local.up import down, erase_data, platform_components, up
 from data_platform.settings import Settings, get_settings
 
 NIGHT = "run_nightly"
 NIGHT_STARTS = timedelta(hours=2)
+PORTS = ("POSTGRES_PORT", "AIRFLOW_PORT", "REPORTS_PORT", "SPARK_CONNECT_PORT")
 
 
 class Platform:
@@ -43,6 +45,7 @@ class Platform:
             f"STATE_DIR={directory / 'state'}",
             f"BUSINESS_DATE_OFFSET_DAYS={offset}",
             "SAMPLE_COMPANY=false",
+            *(f"{name}={pick_port()}" for name in PORTS),  # those that people's platforms prefer stay theirs
             *([f"PROJECT_ROOT={project}"] if project else []),
         ]
         env_file.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -17,13 +17,13 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
+from benchmarks.platform import PORTS
 from data_platform.local.airflow_client import AirflowClient, AirflowRefusal
 from data_platform.local.processes import all_pids, process_info, wait_until
 from data_platform.local.secrets import pick_port
 from data_platform.settings import PROJECT_ROOT
 
 pytestmark = pytest.mark.integration
-PORTS = ("POSTGRES_PORT", "AIRFLOW_PORT", "REPORTS_PORT", "SPARK_CONNECT_PORT")
 COMPONENTS = {
     "postgres",
     "airflow-api-server",
