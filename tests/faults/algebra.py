@@ -1,20 +1,17 @@
 """The platform's algebra in plain Python: what is kept, the atomic steps that change it, and nothing else.
 
-A step reads what is kept and changes it at once; a crash falls between two steps. What a run has staged and built stands
-in its own ``Run``, which nobody reads. The clock is a number of ticks; each thing that comes from outside (a delivery, a
-decision) has a tick of its own, by which it is known: its arrival.
-
-The names are those of ``data_platform``; where the model knows more than it does (holds, overrides, rollbacks), the model
-says what the laws of state ask of them.
+A step reads what is kept and changes it at once; a crash falls between two steps. What a run has staged and built
+stands in its own ``Run``, which nobody reads. The clock is a number of ticks; each thing that comes from outside (a
+delivery, a decision) has a tick of its own, by which it is known: its arrival.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from tests.faults.deliveries import Content, Deliveries, Delivery
 from tests.faults.shop import (
     FEATURES,
     MODELS,
@@ -22,52 +19,18 @@ from tests.faults.shop import (
     TABLES,
     Facts,
     Key,
-    Line,
     Model,
     Row,
     Rows,
-    Source,
     SourceDay,
     Table,
     Tables,
     Unit,
     end_of,
-    facts_of,
-    passes,
 )
 
 STEPS = ("discover", "commit_to_lake", "mark_live", "stage", "build", "publish")
 ROLLBACK_STEPS = ("stage", "build", "publish")
-
-
-class Delivery(NamedTuple):
-    """A path with a content; None is one that cannot be read."""
-
-    arrived: int
-    source: Source
-    path: str
-    lines: tuple[Line, ...] | None
-
-    @property
-    def content(self) -> tuple[Source, tuple[Line, ...] | None]:
-        """What makes deliveries duplicates: their extract day stands in their lines."""
-        return self.source, self.lines
-
-
-class Attempt(NamedTuple):
-    """What one attempt to read a content brought into the lake."""
-
-    content: tuple[Source, tuple[Line, ...] | None]
-    rule: int
-    good: tuple[Line, ...]
-    broken: tuple[Line, ...]
-
-
-class Content(NamedTuple):
-    """What a source says of a day, and the arrivals of all that it is made of: the fingerprint, and its reasons."""
-
-    facts: Facts = ()
-    made_of: frozenset[int] = frozenset()
 
 
 class Change(NamedTuple):
@@ -128,19 +91,12 @@ class Run:
     changes: dict[str, list[Change]] = field(default_factory=dict)
 
 
-class Platform:
+class Platform(Deliveries):
     """All that is kept, and the steps."""
 
     def __init__(self) -> None:
-        self.landing: dict[str, Delivery] = {}
-        self.ledger: list[Delivery] = []
-        self.withdrawn: dict[str, int] = {}
-        self.lake: list[Attempt] = []
-        self.live_attempt: dict[object, int] = {}  # by content: equal deliveries are read once
-        self.rules: dict[Source, list[int]] = {source: [0] for source in SOURCES}
-        self.overrides: dict[tuple[Line, int], tuple[int, int]] = {}
+        super().__init__()
         self.holds: list[Hold] = []
-        self.ended: dict[int, int] = {}
         self.tables: Tables = {name: {} for name in TABLES}
         self.versions: dict[str, int] = dict.fromkeys(TABLES, 0)
         self.days: dict[SourceDay, Content] = {}
@@ -148,26 +104,6 @@ class Platform:
         self.log: list[Publication] = []
         self.history: list[Entry] = []
         self.left_over: Run | None = None
-
-    # What comes from outside: files, and decisions of people.
-
-    def land(self, delivery: Delivery) -> None:
-        """A file appears, or takes the place of another."""
-        self.landing[delivery.path] = delivery
-
-    def withdraw(self, path: str, at: int) -> None:
-        """`dp withdraw`: no version of the path counts any longer."""
-        self.landing.pop(path)
-        self.withdrawn[path] = at
-        self.ended |= {d.arrived: at for d in self.ledger if d.path == path and d.arrived not in self.ended}
-
-    def change_rule(self, source: Source, at: int) -> None:
-        """A new version of the contract; strict and lenient ones alternate."""
-        self.rules[source].append(at)
-
-    def override(self, text: Line, occurrence: int, amount: int, at: int) -> None:
-        """A person says what a broken row should read."""
-        self.overrides[text, occurrence] = (amount, at)
 
     def release(self, hold: Hold, at: int) -> None:
         """What was held counts again."""
@@ -179,21 +115,24 @@ class Platform:
     def run(self, today: int, asked: range = range(0), stop_before: str | None = None) -> None:
         """A night, or a backfill of the days asked; a crash stops it before a step."""
         through = max(self.through, min(asked[-1], today - 1) if asked else today - 1)
-        self._take(Run(STEPS, through, asked, dict(self.versions)), stop_before)
+        self._take(Run(STEPS, through, asked, self.read_set()), stop_before)
 
     def roll_back(self, publication: Publication, at: int, stop_before: str | None = None) -> None:
         """Restores what stood before a publication, reprocesses what read it, and holds what it had brought."""
         pins = {day: Content(c.facts, frozenset({at})) for day, c in self.pinned(publication).items()}
         hold = Hold(at, publication.number, pins)
-        self._take(Run(ROLLBACK_STEPS, self.through, range(0), dict(self.versions), publication, hold), stop_before)
+        self._take(Run(ROLLBACK_STEPS, self.through, range(0), self.read_set(), publication, hold), stop_before)
 
     def resume(self) -> None:
         """Takes the steps that a crashed run had left; of one that read what has moved nothing comes.
 
-        A crashed rollback is asked for anew: its hold is a decision, and that was not taken.
+        Staging fixes what a run is made of, so before that it begins anew. A crashed rollback is asked for anew: its
+        hold is a decision, and that was not taken.
         """
-        if self.left_over:
-            self._take(self.left_over, None)
+        if run := self.left_over:
+            if "stage" in run.steps:
+                run.steps, run.attempts = STEPS, []
+            self._take(run, None)
 
     def _take(self, run: Run, stop_before: str | None) -> None:
         for number, step in enumerate(run.steps):
@@ -202,11 +141,12 @@ class Platform:
                     run.steps, self.left_over = run.steps[number:], run
                 return
             getattr(self, step)(run)
-        self.left_over = None
+        if self.left_over is run:
+            self.left_over = None
 
     # Steps: each is atomic.
 
-    def discover(self, run: Run | None = None) -> None:
+    def discover(self, _: Run | None = None) -> None:
         """The ledger writes down what stands in landing: its intent."""
         self.ledger += self.undiscovered()
 
@@ -253,10 +193,12 @@ class Platform:
         """Makes what the run built what readers see; a run without a change publishes nothing."""
         if self.has_moved(run):
             return
-        brought = {day: self.days.get(day, Content()) for day, content in run.plan.items() if self.differs(day, content)}
+        brought = {
+            day: self.days.get(day, Content()) for day, content in run.plan.items() if self.differs(day, content)
+        }
         if not (brought or any(run.changes.values()) or run.through > self.through):
             return
-        self.days |= {day: run.plan[day] for day in brought}
+        self.days |= run.plan
         self.tables = {name: dict(table) for name, table in run.tables.items()}
         self.through = max(self.through, run.through)
         inputs = {day: content.facts for day, content in self.days.items()}
@@ -271,93 +213,12 @@ class Platform:
 
     # What is derived from what is kept.
 
-    def counting(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
-        """Of these the deliveries that count: of a path the newest, of equal ones the first."""
-        newest: dict[str, Delivery] = {}
-        for delivery in deliveries:
-            if delivery.arrived > self.withdrawn.get(delivery.path, -1):
-                newest[delivery.path] = delivery
-        first: dict[object, Delivery] = {}
-        for delivery in sorted(newest.values(), key=lambda d: d.arrived):
-            first.setdefault(delivery.content, delivery)
-        return list(first.values())
-
-    def undiscovered(self) -> list[Delivery]:
-        """Files whose path is new, was withdrawn, or holds something else than before."""
-        known = {d.path: d for d in self.ledger if d.arrived > self.withdrawn.get(d.path, -1)}
-        return [d for d in self.landing.values() if d.path not in known or known[d.path].content != d.content]
-
-    def is_readable(self, delivery: Delivery) -> bool:
-        """Whether it can be read; one that cannot leaves what its path said before."""
-        return delivery.lines is not None
-
-    def waiting(self) -> list[Delivery]:
-        """Deliveries that should count, but are not in the lake as the present contract reads them."""
-        counting = self.counting(filter(self.is_readable, self.ledger))
-        return [d for d in counting if not self.is_read(d)]
-
-    def is_read(self, delivery: Delivery) -> bool:
-        """Whether the lake holds a delivery as the present contract reads it."""
-        number = self.live_attempt.get(delivery.content)
-        return number is not None and self.lake[number].rule == self.rules[delivery.source][-1]
-
-    def read(self, delivery: Delivery) -> Attempt:
-        """A delivery as the present contract reads it."""
-        rules = self.rules[delivery.source]
-        good: list[Line] = []
-        broken: list[Line] = []
-        for line in delivery.lines or ():
-            (good if passes(delivery.source, line, strict=len(rules) % 2 == 0) else broken).append(line)
-        return Attempt(delivery.content, rules[-1], tuple(good), tuple(broken))
-
-    def live_attempts(self) -> list[tuple[int, Attempt]]:
-        """What a reader of the lake may see, that is what the ledger names, each with the arrival of its delivery."""
-        counting = self.counting(d for d in self.ledger if d.content in self.live_attempt)
-        return [(d.arrived, self.lake[self.live_attempt[d.content]]) for d in counting]
-
     def contents(self, planned: Hold | None = None) -> dict[SourceDay, Content]:
-        """What the inputs say of each day now; a hold says what they said before, the oldest of several wins."""
+        """What the inputs say of each day now; a hold says what they said before, of several the newest wins."""
         found = self.delivered()
-        holds = [*self.holds, planned] if planned else self.holds
-        for hold in sorted(holds, key=lambda h: -h.publication):
+        for hold in [*self.holds, planned] if planned else self.holds:
             found |= hold.pins
         return found
-
-    def delivered(self) -> dict[SourceDay, Content]:
-        """What live deliveries and overrides say of each day."""
-        good: dict[SourceDay, list[Line]] = defaultdict(list)
-        broken: dict[SourceDay, list[Line]] = defaultdict(list)
-        made_of: dict[SourceDay, set[int]] = defaultdict(set)
-        for arrived, attempt in self.live_attempts():
-            source = attempt.content[0]
-            for kind, lines in ((good, attempt.good), (broken, attempt.broken)):
-                for line in lines:
-                    kind[source, line[0]].append(line)
-                    made_of[source, line[0]] |= {arrived, attempt.rule}
-        for text, copies in Counter(line for (source, _), lines in broken.items() for line in lines).items():
-            for occurrence in range(1, copies + 1):
-                if mended := self.overrides.get((text, occurrence)):
-                    amount, at = mended
-                    day: SourceDay = ("purchases", text[0])
-                    broken[day].remove(text)
-                    good[day].append((*text[:2], amount))
-                    made_of[day].add(at)
-        return {
-            day: Content(facts_of(day[0], day[1], good[day], broken[day]), frozenset(arrivals))
-            for day, arrivals in made_of.items()
-        }
-
-    def quarantined(self) -> list[Line]:
-        """Purchases that broke a rule and that nobody has mended."""
-        broken = Counter(
-            line for _, a in self.live_attempts() if a.content[0] == "purchases" for line in a.broken
-        )
-        return [
-            text
-            for text, copies in broken.items()
-            for occurrence in range(1, copies + 1)
-            if (text, occurrence) not in self.overrides
-        ]
 
     def differs(self, day: SourceDay, content: Content) -> bool:
         """Whether the inputs of a day are no longer what it was published from."""
@@ -384,14 +245,13 @@ class Platform:
         gone = (self.left_at(at) for at in old.made_of - new.made_of)
         return max([0, *(new.made_of - old.made_of), *gone])
 
-    def left_at(self, cause: int) -> int:
-        """When the last delivery of the same content ceased to count, or the decision."""
-        contents = {d.content for d in self.ledger if d.arrived == cause}
-        return max([self.ended.get(d.arrived, 0) for d in self.ledger if d.content in contents] + [self.ended.get(cause, cause)])
-
     def has_moved(self, run: Run) -> bool:
-        """Whether something that the run read has been published anew since."""
-        return self.versions != run.read_set
+        """Whether something that the run read has been published anew since, or time has gone on without a change."""
+        return self.read_set() != run.read_set
+
+    def read_set(self) -> dict[str, int]:
+        """Each table's last publication that changed it, and the last day that any of them speaks of."""
+        return {**self.versions, "through": self.through}
 
     def pinned(self, publication: Publication) -> dict[SourceDay, Content]:
         """What a hold pins: the days that the publication's own input change wrote, as they were before."""
@@ -482,11 +342,11 @@ class Platform:
         return Change(unit, key, old, self.restored(run, name, key, Row(new.value, known_at)), known_at)
 
     def restored(self, run: Run, name: str, key: Key, row: Row) -> Row:
-        """A row that a rollback brings back, just as it was; any other as it is."""
+        """A row that a rollback brings back, just as it was if nobody has touched it since; any other as it is."""
         if run.undoes:
-            for change in run.undoes.changes[name]:
-                if change.key == key and change.before and change.before.value == row.value:
-                    return change.before
+            since = [c for p in self.log[run.undoes.number - 1 :] for c in p.changes[name] if c.key == key]
+            if len(since) == 1 and since[0].before and since[0].before.value == row.value:
+                return since[0].before
         return row
 
     def entries(self, publication: Publication, undone: Publication | None) -> Iterator[Entry]:

@@ -1,8 +1,8 @@
 """The shop of the model: two sources, five tables made of them, and what one clean build makes of their inputs.
 
-Days are whole numbers. A table is ``unit → {key: Row}``; its unit is a day, or a customer. Each table is one function of
-a unit and of the tables before it, as a dbt model is one query with ``in_scope``: a clean build calls it for all units,
-a run only for those in scope. Which those are is the platform's business (``algebra.py``), and may be wrong there alone.
+Days are whole numbers. A table is ``unit → {key: Row}``; its unit is a day, or a customer. Each table is one function
+of a unit and of the table before it, as a dbt model is one query with ``in_scope``: a clean build calls it for all
+units, a run only for those in scope. Which those are is the platform's business (``algebra.py``).
 
     purchases ── daily ──┬── busy     a day looks 2 days back and 1 ahead
                          └── recent   the feature, with history: windows that days leave by themselves
@@ -183,6 +183,17 @@ MODELS = (
 )
 FEATURES = ("recent",)
 TABLES = (*SOURCES, *(model.name for model in MODELS))
+
+
+def origin_of(table: str) -> str:
+    """The source that a table is made of in the end."""
+    reads = {model.name: model.reads for model in MODELS}
+    while table in reads:
+        table = reads[table]
+    return table
+
+
+ORIGINS = {table: origin_of(table) for table in TABLES}
 
 
 def clean_build(inputs: Mapping[SourceDay, Facts], through: int) -> dict[str, dict[Key, Value]]:
