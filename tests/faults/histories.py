@@ -196,8 +196,8 @@ KINDS: tuple[Callable[[Bytes], Event], ...] = (
 )
 
 
-# A run is stopped when it has staged a file. That is withdrawn, and a night comes in which no row changes, but time goes
-# on: what the run has made does not reach as far as what is published now.
+# A run is stopped when it has staged a file. That is withdrawn, and a night comes in which no row changes, but time
+# goes on: what the run has made does not reach as far as what is published now.
 STOPPED_WHILE_TIME_GOES_ON: History = (
     Night(1, (), ()),
     Late(((0, "bob", 5),)),
@@ -218,7 +218,7 @@ def decode(data: bytes) -> History:
 
 def history_of_seed(seed: int) -> History:
     """The history of a number: always the same."""
-    return decode(random.Random(seed).randbytes(BYTES))  # noqa: S311 - to be the same again, not to be secret
+    return decode(random.Random(seed).randbytes(BYTES))  # noqa: S311 - not to be secret
 
 
 def histories() -> st.SearchStrategy[History]:

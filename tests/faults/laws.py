@@ -153,8 +153,8 @@ class Observer(Guide):
         """By then all had arrived that gives the row this value, and it is not later than what came last.
 
         What is published after something that arrived later, or though something came and went since the publication
-        before, has a value that all inputs never had at its arrival; of it only the end of its interval is asked. A row that is
-        restored was judged when it was first published.
+        before, has a value that all inputs never had at its arrival; of it only the end of its interval is asked. A row
+        that is restored was judged when it was first published.
         """
         known_at = change.after.known_at if change.after else change.known_at
         value = change.after.value if change.after else None
