@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from data_platform.failures import InputError, PlatformError
 from data_platform.local.airflow import ADMIN, airflow_client, airflow_url
 from data_platform.settings import Settings, get_settings
+from data_platform.warehouse.connection import query, transaction
 
 if TYPE_CHECKING:
     from playwright.sync_api import FloatRect, Page
 
 IMAGES = Path(__file__).parent / "images"
 NIGHT = "run_nightly"
+ROLLBACK = "rollback_publication"
 FLAGS = (
     "--headless",
     "--no-sandbox",  # in a container root has no namespaces to build one from; the pages are our own
@@ -47,6 +49,7 @@ def main() -> int:
             take_graph(page, dag_run)
             take_form(page)
             take_dbt_page(page, settings, run_id)
+            take_approval(page, settings)
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -154,6 +157,21 @@ def take_dbt_page(page: Page, settings: Settings, run_id: str) -> None:
     assert table
     height = table["y"] + table["height"] + MARGIN
     _save(page, "dbt_models", {"x": 0, "y": 0, "width": WIDTH, "height": height})
+
+
+def take_approval(page: Page, settings: Settings) -> None:
+    """What a person sees who is asked to approve a rollback; the answer is no."""
+    airflow = airflow_client(settings)
+    airflow.unpause(ROLLBACK)
+    with transaction() as connection:
+        (newest,) = query(connection, "select max(publication_id) as id from ops.publications")
+    run_id = airflow.trigger(ROLLBACK, conf={"publication": newest["id"], "reason": "prices were in another currency"})
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    page.goto(f"/dags/{ROLLBACK}/runs/{run_id}/tasks/approve/required_actions")
+    page.get_by_role("button", name="Approve").wait_for()
+    _save(page, "rollback_approval")
+    page.get_by_role("button", name="Reject").click()
+    airflow.wait_for_run(ROLLBACK, run_id)
 
 
 def _save(page: Page, name: str, clip: FloatRect | None = None) -> None:

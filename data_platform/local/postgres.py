@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -66,6 +67,23 @@ log_error_verbosity = terse
 """
 
 
+def _works_in(pid: int, home: Path) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").readlink() == home
+    program, *arguments = _command_line(pid)
+    return Path(program).name == "postgres" and ["-D", str(home)] == arguments[:2]
+
+
+def _is_postgres(pid: int) -> bool:
+    return Path(_command_line(pid)[0].partition(":")[0]).name == "postgres"
+
+
+def _command_line(pid: int) -> list[str]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return [""]
+
+
 @dataclass(frozen=True)
 class EmbeddedPostgres:
     """One server with its data directory.
@@ -95,16 +113,15 @@ class EmbeddedPostgres:
         return reachable_programs(Path(package.origin).with_name("pginstall18"), self._user) / "bin"
 
     def processes(self) -> list[int]:
-        """The server's processes: those that work in the data directory."""
+        """The server's processes: those that work in the data directory, and those that it has started.
+
+        In a container root may not see where processes of others work. There the server is known by its arguments; what
+        a killed one leaves behind is not, and ends by itself.
+        """
         home = self.data_dir.resolve()
-        found = []
-        for pid in all_pids():
-            try:
-                if process_info(pid) and Path(f"/proc/{pid}/cwd").readlink() == home:
-                    found.append(pid)
-            except OSError:  # another user's, or it ended just now
-                continue
-        return found
+        infos = [info for pid in all_pids() if (info := process_info(pid))]
+        found = {info.pid for info in infos if _works_in(info.pid, home)}
+        return sorted(found | {info.pid for info in infos if info.parent in found and _is_postgres(info.pid)})
 
     def pid(self) -> int | None:
         """Process id of the running server, None when it does not run."""

@@ -31,6 +31,7 @@ class ProcessInfo:
 
     pid: int
     state: str
+    parent: int
     session: int
     started: int
 
@@ -44,7 +45,7 @@ def process_info(pid: int) -> ProcessInfo | None:
     fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold blanks and brackets
     if fields[0] in "ZX":
         return None
-    return ProcessInfo(pid, fields[0], session=int(fields[3]), started=int(fields[19]))
+    return ProcessInfo(pid, fields[0], parent=int(fields[1]), session=int(fields[3]), started=int(fields[19]))
 
 
 def all_pids() -> list[int]:
@@ -60,14 +61,17 @@ def _environment(pid: int) -> bytes:
 
 
 def memory_mb(pids: Iterable[int]) -> float:
-    """Resident memory in MB (10^6 bytes); pages that several processes share are divided among them."""
+    """Resident memory in MB (10^6 bytes); pages that several processes share are divided among them.
+
+    Of a process that we may not look into, as another user's in a container, shared pages count whole.
+    """
     total_kb = 0
     for pid in pids:
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
-        except OSError:
-            continue
-        total_kb += next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+        for file, name in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
+            with suppress(OSError):
+                lines = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8").splitlines()
+                total_kb += next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
+                break
     return round(total_kb * 1024 / 1e6, 1)
 
 

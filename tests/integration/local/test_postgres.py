@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -203,3 +204,20 @@ def test_programs_below_a_private_folder_are_copied_to_where_the_server_reaches_
         assert [entry.name for entry in Path(reachable).iterdir()] == [programs.name]
         command = user.command(programs / "bin" / "postgres", "--version")
         assert subprocess.run(command, capture_output=True, check=True).stdout.startswith(b"postgres (PostgreSQL) 18")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is about root in a container")
+def test_who_may_not_look_into_processes_of_others_knows_the_server_all_the_same(server: EmbeddedPostgres) -> None:
+    look = "\n".join(
+        [
+            "import sys; from pathlib import Path; from pydantic import SecretStr",
+            "from data_platform.local.postgres import EmbeddedPostgres",
+            "server = EmbeddedPostgres(Path(sys.argv[1]), int(sys.argv[2]), SecretStr(''))",
+            "sys.stdout.write(f'{server.pid()} {len(server.processes())}')",
+        ]
+    )
+    command = ["setpriv", "--bounding-set=-sys_ptrace", sys.executable, "-c", look, server.data_dir, str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    pid, processes = done.stdout.split()
+    assert pid == str(server.pid())
+    assert int(processes) >= 5
