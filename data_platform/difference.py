@@ -10,6 +10,7 @@ from psycopg2 import sql
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
+from data_platform.privacy import MASK
 from data_platform.warehouse.connection import Connection, query
 
 OPERATIONS = {"I": "added", "U": "changed", "D": "removed"}
@@ -64,12 +65,26 @@ def count_changes(connection: Connection, publication_id: int) -> list[dict[str,
 def changed_rows(connection: Connection, publication_id: int, table: str, limit: int) -> list[ChangedRow]:
     """Rows of one table that a publication wrote into units that had rows; those of filled units are not listed.
 
+    Personal values are masked; whether they differ is told.
+
     Args:
         limit: of rows, in the order of their keys.
     """
     contract = next(c for c in get_contracts() if c.table == table)
     rows = query(connection, _statement(contract), {"publication": publication_id, "table": table, "limit": limit})
+    for row in rows:
+        _mask(row, contract.masked_columns)
     return [ChangedRow(table, OPERATIONS[r["op"]], r["row_key"], r["before"], r["after"]) for r in rows]
+
+
+def _mask(row: dict[str, Any], columns: frozenset[str]) -> None:
+    before, after = row["before"] or {}, row["after"] or {}
+    for name in columns:
+        differs = before.get(name) != after.get(name)
+        if before.get(name) is not None:
+            before[name] = MASK
+        if after.get(name) is not None:
+            after[name] = f"{MASK} (another)" if differs and before else MASK
 
 
 def _statement(contract: Contract) -> sql.Composed:

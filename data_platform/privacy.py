@@ -26,6 +26,7 @@ from data_platform.failures import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MASK = "•••"  # what people see of a personal value, and of a pseudonym
 PSEUDONYM_HEX = 32
 MINIMUM_KEY_BYTES = 16
 UNKNOWN = "unknown"

@@ -225,6 +225,11 @@ class Contract(Strict):
             published = (day, *published)
         return published
 
+    @property
+    def masked_columns(self) -> frozenset[str]:
+        """Published columns that hold personal data for a purpose; to be shown to people is not that purpose."""
+        return frozenset(c.name for c in self.published_columns if c.classification == "personal")
+
     @cached_property
     def key(self) -> tuple[str, ...]:
         """Columns that tell rows of the published table apart; in ``raw`` that is the row's identity."""

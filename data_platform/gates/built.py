@@ -41,17 +41,12 @@ def built_subjects(connection: Connection, run: Run) -> list[Subject]:
     return subjects
 
 
-def masked_columns(contract: Contract) -> frozenset[str]:
-    """Published columns that hold personal data for a purpose; no report is that purpose."""
-    return frozenset(c.name for c in contract.published_columns if c.classification == "personal")
-
-
 def _with(subject: Subject, *more: dict[str, Any]) -> Subject:
     return Subject(subject.relation, (*subject.expectations, *more), subject.rows, subject.message, subject.counts)
 
 
 def _subject(connection: Connection, run: Run, contract: Contract, *, expects: bool) -> Subject:
-    relation = Relation(contract.dataset, table=f"{contract.dataset}__new", masked=masked_columns(contract))
+    relation = Relation(contract.dataset, table=f"{contract.dataset}__new", masked=contract.masked_columns)
     there = _existing(connection, run, contract)
     if not there and not expects:
         return Subject(relation, message="not in this run: not checked")

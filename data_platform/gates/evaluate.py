@@ -15,8 +15,8 @@ from typing import Any
 
 from data_platform.failures import TransientFailure
 from data_platform.gates.rules import Evaluation, Relation, RuleResult, Subject, breach
+from data_platform.privacy import MASK
 
-MASK = "•••"
 EXAMPLES = 10
 WHETHER = {"result_format": "BOOLEAN_ONLY"}
 DETAILS = {

@@ -9,7 +9,6 @@ import pytest
 
 from data_platform.contracts.compile.gx import suite
 from data_platform.contracts.load import get_contracts
-from data_platform.gates.built import masked_columns
 from data_platform.gates.rules import Evaluation, Relation, Subject, no_broken_rows
 from tests.conftest import Platform
 from tests.integration.gates.conftest import DAY, GOOD, Order, make, new_run, order
@@ -23,7 +22,7 @@ def evaluate(dataset: str, rows: list[Any], *more: dict[str, Any]) -> Evaluation
 
     run = make(new_run(), dataset, rows)
     contract = get_contracts()[dataset]
-    relation = Relation(dataset, table=f"{dataset}__new", masked=masked_columns(contract))
+    relation = Relation(dataset, table=f"{dataset}__new", masked=contract.masked_columns)
     evaluator = Evaluator(open_context(run.schema))
     try:
         return evaluator.evaluate(Subject(relation, (*suite(contract), *more), rows=len(rows)))
