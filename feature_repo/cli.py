@@ -95,7 +95,7 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def apply_definitions() -> None:
+def apply_definitions(as_json: JsonOption = False) -> None:
     """Register entities, views and services with Feast, as contracts and feature_repo/ define them."""
     from feature_repo.export import exclusive_snapshot
     from feature_repo.registry import apply
@@ -107,6 +107,11 @@ def apply_definitions() -> None:
         removed = apply(store)
         views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
         services = store.list_feature_services()
+    if as_json:
+        print_json(
+            {"views": [v.name for v in views], "services": [s.name for s in services], "removed": sorted(removed)}
+        )
+        return
     console.print(f"registered {len(views)} views and {len(services)} services in project {store.project}")
     if removed:
         console.print(f"taken back: {', '.join(sorted(removed))}")
@@ -128,8 +133,12 @@ def materialize(
     show("online store", rows, as_json=as_json)
 
 
-def configure() -> None:
+def configure(as_json: JsonOption = False) -> None:
     """Write feature_repo/feature_store.yaml from .env, so that Feast's own commands work in that folder."""
     from feature_repo.store import write_settings
 
-    console.print(f"{write_settings()} is written")
+    written = write_settings()
+    if as_json:
+        print_json({"file": written})
+    else:
+        console.print(f"{written} is written")

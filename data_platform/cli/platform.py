@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from data_platform.cli.output import JsonOption, console, reports_failures, show
+from data_platform.cli.output import JsonOption, console, print_json, reports_failures, show
 from data_platform.failures import PlatformError
 from data_platform.local.graph import Listener
 
@@ -39,8 +39,11 @@ class Spinners(Listener):
         self._progress.update(self._lines[name], completed=1, description=f"{name} {verdict}")
 
 
-def with_progress(action: Callable[[Listener], object], done: str) -> None:
+def with_progress(action: Callable[[Listener], object], done: str, *, quiet: bool) -> None:
     """Runs an action that reports to a listener, showing its progress as fits the output."""
+    if quiet:
+        action(Listener())
+        return
     if not console.is_terminal:
         action(PlainLines(done))
         return
@@ -50,23 +53,30 @@ def with_progress(action: Callable[[Listener], object], done: str) -> None:
 
 
 @reports_failures
-def setup() -> None:
+def setup(as_json: JsonOption = False) -> None:
     """Write what is missing in .env: secrets, ports, the business clock."""
     from data_platform.local.up import env_file, set_up
 
     set_up()
-    console.print(f"settings are in {env_file()}")
+    if as_json:
+        print_json({"env_file": env_file()})
+    else:
+        console.print(f"settings are in {env_file()}")
 
 
 @reports_failures
-def up() -> None:
+def up(as_json: JsonOption = False) -> None:
     """Start whatever does not run: PostgreSQL, Airflow, reports."""
     from data_platform.local.airflow import ADMIN, airflow_url
     from data_platform.local.up import env_file
+    from data_platform.local.up import status as ask
     from data_platform.local.up import up as start
     from data_platform.settings import get_settings
 
-    with_progress(start, "ready")
+    with_progress(start, "ready", quiet=as_json)
+    if as_json:
+        print_json(ask())
+        return
     url = airflow_url(get_settings())
     console.print(f"Airflow is at {url}, user {ADMIN}, password: AIRFLOW_ADMIN_PASSWORD in {env_file()}")
 
@@ -74,12 +84,16 @@ def up() -> None:
 @reports_failures
 def down(
     erase: Annotated[bool, typer.Option("--erase", help="Then delete PostgreSQL's data.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop all of it; data stays."""
     from data_platform.local.up import down as stop
     from data_platform.local.up import erase_data
+    from data_platform.local.up import status as ask
 
-    with_progress(stop, "stopped")
+    with_progress(stop, "stopped", quiet=as_json)
+    if as_json:
+        print_json(ask())
     if erase:
         erase_data()
 
