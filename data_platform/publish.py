@@ -6,41 +6,18 @@ read. Only rows that differ are written; what they were before is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from psycopg2 import sql
-from psycopg2.extras import Json, execute_values
 
-from data_platform import models, unknown_keys
-from data_platform.contracts.document import contract_document, contract_hash
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.gates.verdicts import refuse_ungated
-from data_platform.holds import RECORDED_DAYS
-from data_platform.ledger import input_version
+from data_platform.published_state import Written, last_totals, open_publication, record_state
 from data_platform.runs import Run, StepLog, close_run, drop_schema, read_published
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 
 LOCK = 7_410_002
 SUMMED = ("smallint", "integer", "bigint", "numeric")
-
-
-@dataclass(frozen=True)
-class Written:
-    """Rows of one table that a publication wrote, and what the table holds since."""
-
-    table: str
-    inserted: int
-    updated: int
-    deleted: int
-    rows_after: int
-    sums_after: dict[str, str]
-
-    @property
-    def changed(self) -> int:
-        return self.inserted + self.updated + self.deleted
 
 
 class Moved(TransientFailure):
@@ -65,11 +42,11 @@ def run_step(run: Run, log: StepLog) -> None:
         _refuse_moved(connection, run)
         changes = {c.table: _count_changes(connection, run, c) for c in built}
         refuse_ungated(connection, run, [c for c in built if sum(changes[c.table].values())])
-        publication_id = _open_publication(connection, run)
+        publication_id = open_publication(connection, run)
         _date_changed_rows(connection, run, built, changes)
         written = [_apply(connection, run, publication_id, c, changes[c.table]) for c in built]
         _reconcile(connection, run, built)
-        _record_state(connection, run, publication_id, built, written)
+        record_state(connection, run, publication_id, built, written)
         for table in written:
             if table.changed and table.table.startswith("features."):
                 execute(
@@ -143,7 +120,7 @@ def _columns(contract: Contract) -> list[str]:
 def _apply(
     connection: Connection, run: Run, publication_id: int, contract: Contract, changes: dict[str, int]
 ) -> Written:
-    rows_before, sums_before = _last_totals(connection, contract)
+    rows_before, sums_before = last_totals(connection, contract)
     if not sum(changes.values()):
         return Written(contract.table, 0, 0, 0, rows_before, sums_before)
     sums_after = _sums_after(connection, run, contract, sums_before)
@@ -235,11 +212,6 @@ def _keep_before_images(connection: Connection, parts: dict[str, sql.Composable]
         )
 
 
-def _last_totals(connection: Connection, contract: Contract) -> tuple[int, dict[str, str]]:
-    rows = query(connection, "select rows, sums from ops.published_tables where table_name = %s", (contract.table,))
-    return (rows[0]["rows"], rows[0]["sums"]) if rows else (0, {})
-
-
 def _sums_after(connection: Connection, run: Run, contract: Contract, before: dict[str, str]) -> dict[str, str]:
     """Sums of the numeric columns after the change, from those before it: history is not read again."""
     names = [c.name for c in contract.published_columns if c.physical_type.split("(")[0] in SUMMED]
@@ -254,108 +226,6 @@ def _sums_after(connection: Connection, run: Run, contract: Contract, before: di
     )
     statement = sql.SQL("select {} from {}").format(sums, _relation(run, contract, "__delta"))
     return query(connection, statement)[0]
-
-
-def _open_publication(connection: Connection, run: Run) -> int:
-    stage: dict[str, Any] = run.plan.get("stage", {})
-    rows = query(
-        connection,
-        """insert into ops.publications (run_id, through_day, read_set, input_files) values (%s, %s, %s, %s)
-           returning publication_id""",
-        (run.run_id, run.through_day, Json(run.read_set), Json({d: p["attempts"] for d, p in stage.items()})),
-    )
-    return int(rows[0]["publication_id"])
-
-
-def _record_state(
-    connection: Connection, run: Run, publication_id: int, built: list[Contract], written: list[Written]
-) -> None:
-    """Writes what the published state now is, and from which inputs: staleness is derived from these rows."""
-    stage: dict[str, Any] = run.plan["stage"]
-    for contract, table in zip(built, written, strict=True):
-        execute(
-            connection,
-            """insert into ops.publication_tables
-                   (publication_id, table_name, inserted, updated, deleted, rows_after, sums_after)
-               values (%s, %s, %s, %s, %s, %s, %s)""",
-            (
-                publication_id,
-                table.table,
-                table.inserted,
-                table.updated,
-                table.deleted,
-                table.rows_after,
-                Json(table.sums_after),
-            ),
-        )
-        # A publication that changed nothing of a table is no reason to rebuild what was read of it.
-        execute(
-            connection,
-            """insert into ops.published_tables as p (table_name, publication_id, code_hash, through_day, rows, sums)
-               values (%s, %s, %s, %s, %s, %s)
-               on conflict (table_name) do update set
-                   publication_id = case when %s then excluded.publication_id else p.publication_id end,
-                   code_hash = excluded.code_hash, through_day = greatest(p.through_day, excluded.through_day),
-                   rows = excluded.rows, sums = excluded.sums""",
-            (
-                table.table,
-                publication_id,
-                input_version(contract) if contract.layer == "sources" else models.code_hash(contract),
-                run.through_day,
-                table.rows_after,
-                Json(table.sums_after),
-                table.changed > 0,
-            ),
-        )
-        execute(
-            connection,
-            """insert into ops.contracts (dataset, contract_hash, document, publication_id) values (%s, %s, %s, %s)
-               on conflict (dataset) do update set contract_hash = excluded.contract_hash,
-                   document = excluded.document, publication_id = excluded.publication_id
-               where ops.contracts.contract_hash <> excluded.contract_hash""",
-            (contract.dataset, contract_hash(contract), Json(contract_document(contract)), publication_id),
-        )
-        if contract.dataset in stage:
-            _record_days(connection, contract.table, publication_id, stage[contract.dataset])
-            if contract.kind == "snapshot":
-                unknown_keys.record(connection, run, contract, publication_id, stage[contract.dataset]["days"])
-
-
-def _record_days(connection: Connection, table: str, publication_id: int, plan: dict[str, Any]) -> None:
-    """Writes what days were published from; what they were published from before is kept, for a rollback to hold."""
-    fingerprints = plan["fingerprints"]
-    execute(
-        connection,
-        """insert into ops.before_images (publication_id, table_name, op, row_key, before)
-           select %(publication)s, %(images)s,
-                  case when p.day is null then 'I' when n.fingerprint is null then 'D' else 'U' end,
-                  jsonb_build_object('table_name', %(table)s::text, 'day', n.day), to_jsonb(p)
-           from unnest(%(days)s::date[], %(fingerprints)s::text[]) as n (day, fingerprint)
-           left join ops.published_days as p on p.table_name = %(table)s and p.day = n.day
-           where p.fingerprint is distinct from n.fingerprint""",
-        {
-            "publication": publication_id,
-            "images": RECORDED_DAYS,
-            "table": table,
-            "days": plan["days"],
-            "fingerprints": [fingerprints.get(day) for day in plan["days"]],
-        },
-    )
-    gone = [day for day in plan["days"] if day not in fingerprints]
-    execute(
-        connection,
-        "delete from ops.published_days where table_name = %s and day = any(%s::date[])",
-        (table, gone),
-    )
-    with connection.cursor() as cursor:
-        execute_values(
-            cursor,
-            """insert into ops.published_days (table_name, day, fingerprint, publication_id) values %s
-               on conflict (table_name, day) do update
-                   set fingerprint = excluded.fingerprint, publication_id = excluded.publication_id
-                   where ops.published_days.fingerprint <> excluded.fingerprint""",
-            [(table, day, fingerprint, publication_id) for day, fingerprint in fingerprints.items()],
-        )
 
 
 def _date_changed_rows(

@@ -133,7 +133,7 @@ def test_what_was_there_before_is_kept(platform: Platform) -> None:
         images = query(
             connection,
             "select op, row_key ->> 'row_id' as id, before ->> 'amount_usd' as usd from ops.before_images"
-            " where publication_id = (select max(publication_id) from ops.publications) order by op",
+            " where table_name = 'raw.purchases' and publication_id = (select max(publication_id) from ops.publications) order by op",
         )
         units = query(connection, "select publication_id, unit from ops.publication_units order by 1, 2")
     assert [(i["op"], i["id"], i["usd"]) for i in images] == [
@@ -217,7 +217,7 @@ def test_a_failure_in_the_middle_publishes_nothing(platform: Platform, monkeypat
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "_record_state", killed)
+        patch.setattr(publish, "record_state", killed)
         with pytest.raises(psycopg2.OperationalError):
             publish_run(run)
     assert [r["row_id"] for r in published()] == [str(UUID(int=1))]
