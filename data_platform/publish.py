@@ -13,7 +13,9 @@ from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.gates.verdicts import refuse_ungated
 from data_platform.published_state import Written, last_totals, open_publication, record_state
-from data_platform.runs import Run, StepLog, close_run, drop_schema, read_published
+from data_platform.read_set import moved_tables
+from data_platform.runs import Run, StepLog, close_run, drop_schema
+from data_platform.staleness import through_days
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 
 LOCK = 7_410_002
@@ -21,7 +23,7 @@ SUMMED = ("smallint", "integer", "bigint", "numeric")
 
 
 class Moved(TransientFailure):
-    """What the run read was published anew meanwhile: it must be rebuilt. Publishing alone again would be in vain."""
+    """What the run read has moved meanwhile: it must be rebuilt. Publishing alone again would be in vain."""
 
     exit_code = PermanentFailure.exit_code
 
@@ -31,7 +33,7 @@ def run_step(run: Run, log: StepLog) -> None:
 
     Raises:
         GateFailure: when a relation with changes has not passed its gate as it now is.
-        Moved: when a table has a newer publication than the one that the run read.
+        Moved: when a table, its code or its contract is no more what the run read.
         PermanentFailure: when the counts afterwards do not add up (nothing is published then).
     """
     if run.state == "published":
@@ -87,12 +89,15 @@ def _built_contracts(connection: Connection, run: Run) -> list[Contract]:
 
 
 def _refuse_moved(connection: Connection, run: Run) -> None:
-    now = read_published(connection)
-    moved = [t for t in sorted(now) if now[t] != run.read_set.get(t)]
+    """Stops a run that stands on something else than what is there now, or speaks of fewer days than it."""
+    moved = moved_tables(connection, run.read_set)
+    for table, day in through_days(connection).items():
+        if day > run.through_day:
+            moved.setdefault(table, f"ahead of {run.through_day}, the run's last day")
     if moved:
+        since = "; ".join(f"{table} is {what}" for table, what in moved.items())
         raise Moved(
-            f"run {run.run_id} was built on tables that have been published since: {', '.join(moved)}",
-            hint="run again: the work is derived anew",
+            f"run {run.run_id} stands on what has moved since: {since}", hint="run again: the work is derived anew"
         )
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from psycopg2.extras import Json, execute_values
 
-from data_platform import models, unknown_keys
+from data_platform import unknown_keys
 from data_platform.contracts.document import contract_document, contract_hash
 from data_platform.contracts.model import Contract
 from data_platform.holds import RECORDED_DAYS
-from data_platform.ledger import input_version
 from data_platform.runs import Run
 from data_platform.warehouse.connection import Connection, execute, query
 
@@ -56,7 +55,7 @@ def record_state(
     """Writes what the published state now is, and from which inputs: staleness is derived from these rows."""
     stage: dict[str, Any] = run.plan["stage"]
     for contract, table in zip(built, written, strict=True):
-        _record_table(connection, run, publication_id, contract, table)
+        _record_table(connection, run, publication_id, table)
         _record_contract(connection, publication_id, contract)
         if contract.dataset in stage:
             _record_days(connection, contract.table, publication_id, stage[contract.dataset])
@@ -64,7 +63,7 @@ def record_state(
                 unknown_keys.record(connection, run, contract, publication_id, stage[contract.dataset]["days"])
 
 
-def _record_table(connection: Connection, run: Run, publication_id: int, contract: Contract, written: Written) -> None:
+def _record_table(connection: Connection, run: Run, publication_id: int, written: Written) -> None:
     """Writes what was done to a table, and what it holds since.
 
     A publication that changed nothing of a table is no reason to rebuild what was read of it.
@@ -90,12 +89,12 @@ def _record_table(connection: Connection, run: Run, publication_id: int, contrac
            values (%s, %s, %s, %s, %s, %s)
            on conflict (table_name) do update set
                publication_id = case when %s then excluded.publication_id else p.publication_id end,
-               code_hash = excluded.code_hash, through_day = greatest(p.through_day, excluded.through_day),
+               code_hash = excluded.code_hash, through_day = excluded.through_day,
                rows = excluded.rows, sums = excluded.sums""",
         (
             written.table,
             publication_id,
-            input_version(contract) if contract.layer == "sources" else models.code_hash(contract),
+            run.read_set[written.table]["code"],
             run.through_day,
             written.rows_after,
             Json(written.sums_after),

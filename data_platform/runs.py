@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -15,6 +15,7 @@ from psycopg2.extras import Json
 
 from data_platform.failures import InputError, PlatformError
 from data_platform.intervals import Interval
+from data_platform.read_set import ReadSet, present_read_set, with_present_versions
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 
 Verdict = Literal["passed", "warned", "failed"]
@@ -43,7 +44,7 @@ class Run:
     datasets: tuple[str, ...]
     state: str
     plan: dict[str, Any]
-    read_set: dict[str, int]
+    read_set: ReadSet
 
     @property
     def schema(self) -> str:
@@ -101,7 +102,7 @@ def open_run(
     reason: str = "",
 ) -> Run:
     """Writes the run and makes its empty schema; schemas of older failed runs beyond a few are dropped."""
-    run = Run(new_run_id(), kind, asked, through_day, datasets, "open", {}, read_published(connection))
+    run = Run(new_run_id(), kind, asked, through_day, datasets, "open", {}, present_read_set(connection))
     execute(
         connection,
         """insert into ops.runs (run_id, kind, reason, asked_start, asked_end, datasets, through_day, read_set)
@@ -120,12 +121,6 @@ def open_run(
     _drop_old_schemas(connection)
     execute(connection, sql.SQL("create schema {}").format(sql.Identifier(run.schema)))
     return run
-
-
-def read_published(connection: Connection) -> dict[str, int]:
-    """Table to its last publication: what a run that starts now is built on."""
-    rows = query(connection, "select table_name, publication_id from ops.published_tables")
-    return {r["table_name"]: r["publication_id"] for r in rows}
 
 
 def _drop_old_schemas(connection: Connection) -> None:
@@ -173,6 +168,13 @@ def update_plan(connection: Connection, run: Run, **parts: Any) -> Run:
     """Adds parts to the run's plan, and returns the run with them."""
     execute(connection, "update ops.runs set plan = plan || %s where run_id = %s", (Json(parts), run.run_id))
     return get_run(connection, run.run_id)
+
+
+def renew_versions(connection: Connection, run: Run, layers: Collection[str]) -> Run:
+    """Fixes the code of these layers anew in the run's read-set, for a step that is about to read it."""
+    renewed = replace(run, read_set=with_present_versions(run.read_set, layers))
+    execute(connection, "update ops.runs set read_set = %s where run_id = %s", (Json(renewed.read_set), run.run_id))
+    return renewed
 
 
 def close_run(connection: Connection, run: Run, state: str, failure: str | None = None) -> None:

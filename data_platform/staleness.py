@@ -210,7 +210,7 @@ def plan_build(connection: Connection, run: Run) -> dict[str, BuildPlan]:
     plans: dict[str, BuildPlan] = {}
     for contract in model_contracts():
         last = published.get(contract.table)
-        if last is None or last["code_hash"] != models.code_hash(contract):
+        if last is None or last["code_hash"] != run.read_set[contract.table]["code"]:
             plans[contract.table] = BuildPlan(whole=True)
         elif last["through_day"] < run.through_day:
             plans[contract.table] = BuildPlan(False, last["through_day"] + ONE_DAY, run.through_day)

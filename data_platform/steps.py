@@ -7,12 +7,14 @@ from importlib.metadata import entry_points
 
 from data_platform.causes import explained
 from data_platform.failures import InputError, PermanentFailure, TransientFailure
-from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step, reopen
+from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step, renew_versions, reopen
 from data_platform.staleness import settle_through_day
 from data_platform.warehouse.connection import transaction
 
 Step = Callable[[Run, StepLog], None]
 GROUP = "data_platform.steps"
+# Step → the layers whose code and contracts it is the first to read. Taken again, it reads what was mended meanwhile.
+FIRST_READ = {"ingest": ("sources",), "build": ("marts", "features")}
 
 
 def find_step(name: str) -> Step:
@@ -53,6 +55,8 @@ def perform(run_id: str, name: str) -> StepLog:
         run = reopen(connection, get_run(connection, run_id))
         if name == "stage" and run.state == "open":
             run = settle_through_day(connection, run)
+        if name in FIRST_READ and run.state == "open":
+            run = renew_versions(connection, run, FIRST_READ[name])
     step = find_step(name)
     try:
         with recorded_step(run, name) as log, explained():

@@ -9,12 +9,13 @@ from uuid import UUID
 import psycopg2
 import pytest
 
-from data_platform import publish
+from data_platform import publish, read_set
 from data_platform.contracts.load import get_contracts
 from data_platform.failures import GateFailure
 from data_platform.intervals import Interval
 from data_platform.publish import Moved
-from data_platform.runs import Run, StepLog, get_run, open_run, read_published, update_plan
+from data_platform.read_set import present_read_set
+from data_platform.runs import Run, StepLog, get_run, open_run, update_plan
 from data_platform.warehouse.connection import execute, open_connection, query, transaction
 from data_platform.warehouse.tables import ensure_tables
 from tests.conftest import Platform
@@ -28,13 +29,13 @@ def purchase(number: int, customer: str = "00001", day: date = DAY, cds: int = 1
     return number, customer, day, cds, amount
 
 
-def build(rows: list[Row], days: list[date], *, verdict: str | None = "passed") -> Run:
+def build(rows: list[Row], days: list[date], *, verdict: str | None = "passed", through: date = NEXT) -> Run:
     """Opens a run and stages these purchases for these days, as the step does."""
     contract = get_contracts()["purchases"]
     with transaction() as connection:
         ensure_tables(connection, [contract])
         run = open_run(
-            connection, kind="run", asked=Interval.of_day(days[0]), through_day=NEXT, datasets=(), reason="test"
+            connection, kind="run", asked=Interval.of_day(days[0]), through_day=through, datasets=(), reason="test"
         )
         execute(connection, f"create table {run.schema}.purchases__scope (unit date)")
         execute(connection, f"create table {run.schema}.purchases__new (like raw.purchases)")
@@ -133,7 +134,8 @@ def test_what_was_there_before_is_kept(platform: Platform) -> None:
         images = query(
             connection,
             "select op, row_key ->> 'row_id' as id, before ->> 'amount_usd' as usd from ops.before_images"
-            " where table_name = 'raw.purchases' and publication_id = (select max(publication_id) from ops.publications) order by op",
+            " where table_name = 'raw.purchases'"
+            " and publication_id = (select max(publication_id) from ops.publications) order by op",
         )
         units = query(connection, "select publication_id, unit from ops.publication_units order by 1, 2")
     assert [(i["op"], i["id"], i["usd"]) for i in images] == [
@@ -209,6 +211,33 @@ def test_a_publication_that_changed_nothing_of_a_table_moves_nobody(platform: Pl
     assert len(published()) == 2
 
 
+def test_a_run_whose_last_day_was_overtaken_is_refused_though_no_row_changed(platform: Platform) -> None:
+    rows = [purchase(1)]
+    publish_run(build(rows, [DAY], through=DAY))
+    stopped = build([*rows, purchase(2)], [DAY], through=DAY)
+    publish_run(build(rows, [DAY], through=NEXT))
+    with pytest.raises(Moved, match=r"raw\.purchases is carried on to another day"):
+        publish_run(stopped)
+    late = build([*rows, purchase(2)], [DAY], through=DAY)
+    with pytest.raises(Moved, match=r"raw\.purchases is ahead of 1998-01-05"):
+        publish_run(late)
+    assert len(published()) == 1
+
+
+@pytest.mark.parametrize(
+    ("hashed", "what"), [("input_version", "given other code"), ("contract_hash", "given another contract")]
+)
+def test_what_old_code_has_built_is_not_published_as_of_new_code(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, hashed: str, what: str
+) -> None:
+    run = build([purchase(1)], [DAY])
+    monkeypatch.setattr(read_set, hashed, lambda _contract: "of a newer version")
+    with pytest.raises(Moved, match=rf"raw\.purchases is {what}"):
+        publish_run(run)
+    assert published() == []
+    publish_run(build([purchase(1)], [DAY]))
+
+
 def test_a_failure_in_the_middle_publishes_nothing(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_run(build([purchase(1)], [DAY]))
     run = build([purchase(2)], [DAY])
@@ -263,8 +292,8 @@ def test_publishing_twice_is_publishing_once(platform: Platform) -> None:
     publish_run(run)
     with transaction() as connection:
         again = get_run(connection, run.run_id)
-        state = read_published(connection)
+        state = present_read_set(connection)
     publish_run(again)
     with transaction() as connection:
-        assert read_published(connection) == state
+        assert present_read_set(connection) == state
         assert query(connection, "select count(*) as n from ops.publications")[0]["n"] == 1

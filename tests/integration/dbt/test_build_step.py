@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from data_platform import build, dbt_runner
+from data_platform import build, dbt_runner, steps
 from data_platform.failures import PermanentFailure, TransientFailure
+from data_platform.publish import Moved
 from data_platform.runs import StepLog, get_run
 from data_platform.settings import get_settings
+from data_platform.staleness import find_stale
 from data_platform.warehouse.connection import execute, query, transaction
 from tests.conftest import Platform, forget_settings
-from tests.integration.dbt.workshop import build_and_publish, open_built_run, purchase
+from tests.integration.dbt.workshop import build_and_publish, open_built_run, pass_gates_and_publish, purchase
 
 pytestmark = pytest.mark.integration
 DAY = date(1998, 1, 5)
@@ -84,6 +86,27 @@ def test_a_failing_model_is_named_with_file_error_and_compiled_sql(warehouse: Pl
     compiled = re.search(r"compiled SQL: (\S+);", message)
     assert compiled is not None
     assert "max(known_when)" in Path(compiled[1]).read_text()
+
+
+def test_what_was_built_before_a_deploy_is_not_published_after_it(warehouse: Platform) -> None:
+    run, _ = open_built_run(STAGED, through=DAY)
+    file = warehouse.home / "dbt_project/models/marts/fct_customer_days.sql"
+    with edited(file, "max(known_at)", "min(known_at)"), pytest.raises(Moved) as caught:
+        pass_gates_and_publish(run)
+    assert "marts.fct_customer_days is given other code" in str(caught.value)
+    assert pass_gates_and_publish(run)["marts.fct_customer_days"] == "+3 ~0 -0"
+
+
+def test_a_build_taken_again_with_mended_code_is_recorded_as_of_that_code(warehouse: Platform) -> None:
+    file = warehouse.home / "dbt_project/models/marts/fct_customer_days.sql"
+    with edited(file, "max(known_at)", "min(known_at)"):
+        run, _ = open_built_run(STAGED, through=DAY)
+    steps.perform(run.run_id, "build")
+    with transaction() as connection:
+        run = get_run(connection, run.run_id)
+    pass_gates_and_publish(run)
+    with transaction() as connection:
+        assert not [s for s in find_stale(connection, DAY) if s.reason == "code or contract changed"]
 
 
 def test_a_failing_hand_written_test_stops_the_run(warehouse: Platform) -> None:

@@ -160,7 +160,13 @@ def build_and_publish(
 ) -> dict[str, str]:
     """A whole run whose gates pass. Returns table → ``+inserted ~updated -deleted``, where anything changed."""
     run, _ = open_built_run(staged, through=through, asked=asked, unknown=unknown)
+    return pass_gates_and_publish(run)
+
+
+def pass_gates_and_publish(run: Run) -> dict[str, str]:
+    """What is left of a run once it is built. Returns as ``build_and_publish``."""
     with transaction() as connection:
+        execute(connection, "delete from ops.run_steps where run_id = %s and step = 'gate:build'", (run.run_id,))
         execute_values(
             connection.cursor(),
             "insert into ops.run_steps (run_id, step, subject, state, verdict) values %s",
