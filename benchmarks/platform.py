@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from data_platform.clock import due_day
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.airflow import airflow_client
 from data_platform.local.airflow_client import AirflowClient
-from data_platform.local.processes import memory_mb
+from data_platform.local.processes import memory_mb, signal_all
 from data_platform.local.secrets import pick_port
 from data_platform.local.up import down, erase_data, platform_components, up
 from data_platform.settings import Settings, get_settings
@@ -69,6 +70,10 @@ class Platform:
 
     def stop(self) -> None:
         """Stops all of it, and deletes the database, which may lie outside the folder when we are root."""
+        # In order, Spark's server would write its loaded classes for a next start, which does not come.
+        for part in platform_components(get_settings()):
+            if part.name == "spark-connect":
+                signal_all(part.pids(), signal.SIGKILL)
         down()
         erase_data()
 
@@ -78,15 +83,18 @@ class Platform:
 
         company().land(Path(get_settings().landing), days)
 
-    def dp(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    def load(self, history: Interval) -> None:
+        """Publishes days that have landed, in one pass of the warm worker."""
+        self.dp("run", str(history.start), str(history.end), "--reason", "history", program="dp-warm")
+
+    def dp(self, *arguments: str, program: str = "dp", environment: Mapping[str, str] | None = None) -> str:
         """Runs a command in a process of its own and returns what it printed.
 
         Raises:
             RuntimeError: when it fails; carries its last words.
         """
-        program = Path(sys.executable).with_name("dp")
         done = subprocess.run(
-            [program, *arguments],
+            [Path(sys.executable).with_name(program), *arguments],
             env={**os.environ, **(environment or {})},
             capture_output=True,
             text=True,

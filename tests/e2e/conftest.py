@@ -29,7 +29,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     try:
         with running_platform(directory, TODAY) as platform:
             platform.land(HISTORY)
-            platform.dp("run", str(HISTORY.start), str(HISTORY.end), "--reason", "history of the tests")
+            platform.load(HISTORY)
             yield platform
     finally:
         os.environ.clear()
