@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.platform import Platform
 from data_platform.local.airflow_client import AirflowClient
-from data_platform.local.processes import wait_until
+from data_platform.local.processes import process_info, wait_until
 from data_platform.settings import get_settings
 from tests.e2e.conftest import DAY
 
@@ -34,17 +34,22 @@ def is_there(platform: Platform) -> bool:
 
 
 def asked_to_approve(airflow: AirflowClient, publication: int) -> str:
-    """Triggers the rollback and waits until it waits."""
+    """Triggers the rollback and waits until it waits: also the process that asked must have ended."""
     airflow.unpause(DAG)
     run_id = airflow.trigger(DAG, conf={"publication": publication, "reason": "a price of 77.77 is nonsense"})
     assert wait_until(lambda: airflow.task_states(DAG, run_id)["approve"] == "awaiting_input", 120)
+    asking = airflow.get(answer_path(run_id))["task_instance"]["pid"]
+    assert wait_until(lambda: process_info(asking) is None, 60)
     return run_id
+
+
+def answer_path(run_id: str) -> str:
+    return f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
 
 
 def answer(airflow: AirflowClient, run_id: str, option: str) -> dict[str, str | None]:
     """Gives a person's answer and returns the state of each task once the run has ended."""
-    path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-    airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
+    airflow.request("PATCH", answer_path(run_id), {"chosen_options": [option], "params_input": {}})
     airflow.wait_for_run(DAG, run_id)
     return airflow.task_states(DAG, run_id)
 
