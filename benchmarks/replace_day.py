@@ -17,6 +17,8 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from psycopg2 import sql
+
 from benchmarks.harness import OURS, Bench, Numbers
 from data_platform import publish
 from data_platform.contracts.load import get_contracts
@@ -116,7 +118,9 @@ class Day:
             run = open_run(
                 connection, kind="run", asked=Interval.of_day(DAY), through_day=DAY, datasets=(), reason="bench"
             )
-            execute(connection, f"create table {run.schema}.fct_purchases__scope as select %s::date as unit", (DAY,))
+            execute(connection, "select ops.create_scope(%s, 'fct_purchases', 'date')", (run.schema,))
+            scope = sql.Identifier(run.schema, "fct_purchases__scope")
+            execute(connection, sql.SQL("insert into {} (unit) values (%s)").format(scope), (DAY,))
             execute(connection, f"create table {run.schema}.fct_purchases__new (like {PUBLISHED})")
             new = f"{run.schema}.fct_purchases__new"
             values = {"new": new, "turn": self.turn, "new_rows": ROWS_A_DAY // 100}

@@ -45,7 +45,6 @@ def run_step(run: Run, log: StepLog) -> None:
         changes = {c.table: _count_changes(connection, run, c) for c in built}
         refuse_ungated(connection, run, [c for c in built if sum(changes[c.table].values())])
         publication_id = open_publication(connection, run)
-        _date_changed_rows(connection, run, built, changes)
         written = [_apply(connection, run, publication_id, c, changes[c.table]) for c in built]
         _reconcile(connection, run, built)
         record_state(connection, run, publication_id, built, written)
@@ -231,23 +230,6 @@ def _sums_after(connection: Connection, run: Run, contract: Contract, before: di
     )
     statement = sql.SQL("select {} from {}").format(sums, _relation(run, contract, "__delta"))
     return query(connection, statement)[0]
-
-
-def _date_changed_rows(
-    connection: Connection, run: Run, built: list[Contract], changes: dict[str, dict[str, int]]
-) -> None:
-    """A row that changes could not be known before the delivery that changed it arrived."""
-    attempts = [file_id for plan in run.plan["stage"].values() for file_id, _ in plan["attempts"]]
-    rows = query(connection, "select max(arrived_at) as at from ops.files where file_id = any(%s)", (attempts,))
-    for contract in built:
-        if rows[0]["at"] and changes[contract.table]["U"]:
-            execute(
-                connection,
-                sql.SQL("update {} set known_at = greatest(known_at, %s) where op = 'U' and side = 'new'").format(
-                    _relation(run, contract, "__delta")
-                ),
-                (rows[0]["at"],),
-            )
 
 
 def _reconcile(connection: Connection, run: Run, built: list[Contract]) -> None:

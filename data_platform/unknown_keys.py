@@ -6,7 +6,7 @@ stages; publication then keeps the latter. A key that is null could not be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg2 import sql
@@ -21,17 +21,19 @@ COLUMNS = "table_name text not null, day date not null, row_key jsonb"
 
 
 def write_context(connection: Connection, run: Run) -> None:
-    """Writes what the models of a run ask: ``unknown_keys``, and ``requarantined_days``, where these have changed."""
+    """Writes what the models of a run ask: ``unknown_keys``, and in ``requarantined_days`` where these have changed."""
     keys, days = sql.Identifier(run.schema, "unknown_keys"), sql.Identifier(run.schema, "requarantined_days")
     execute(connection, sql.SQL("drop table if exists {}, {} cascade").format(keys, days))
     execute(connection, sql.SQL("create table {} ({})").format(keys, sql.SQL(COLUMNS)))
     execute(connection, sql.SQL("insert into {} select table_name, day, row_key from ops.unknown_keys").format(keys))
-    execute(connection, sql.SQL("create table {} (table_name text not null, day date not null)").format(days))
+    columns = "table_name text not null, day date not null, changed_at timestamptz"
+    execute(connection, sql.SQL("create table {} ({})").format(days, sql.SQL(columns)))
     for contract in source_contracts():
         plan = run.plan.get("stage", {}).get(contract.dataset)
         if plan and contract.kind == "snapshot":
             _replace_days(connection, keys, contract, plan)
-            _add_changed_days(connection, keys, days, contract, plan)
+            scope = sql.Identifier(run.schema, f"{contract.dataset}__scope")
+            _add_changed_days(connection, keys, days, scope, contract, plan["days"])
 
 
 def _replace_days(connection: Connection, keys: sql.Identifier, contract: Contract, plan: Mapping[str, Any]) -> None:
@@ -67,18 +69,24 @@ def _replace_days(connection: Connection, keys: sql.Identifier, contract: Contra
 
 
 def _add_changed_days(
-    connection: Connection, keys: sql.Identifier, days: sql.Identifier, contract: Contract, plan: Mapping[str, Any]
+    connection: Connection,
+    keys: sql.Identifier,
+    days: sql.Identifier,
+    scope: sql.Identifier,
+    contract: Contract,
+    staged: Sequence[str],
 ) -> None:
     either = sql.SQL("select day, row_key from {} where table_name = %s")
     now, before = either.format(keys), either.format(sql.Identifier("ops", "unknown_keys"))
     execute(
         connection,
         sql.SQL(
-            """insert into {} select distinct %s, day
+            """insert into {} select distinct %s, changed.day, s.changed_at
                from (({now} except {before}) union all ({before} except {now})) as changed
-               where day = any(%s::date[])"""
-        ).format(days, now=now, before=before),
-        (*[contract.table] * 5, plan["days"]),
+               join {scope} as s on s.unit = changed.day
+               where changed.day = any(%s::date[])"""
+        ).format(days, now=now, before=before, scope=scope),
+        (*[contract.table] * 5, staged),
     )
 
 

@@ -11,6 +11,7 @@ from psycopg2 import sql
 from psycopg2.extras import execute_values
 
 from data_platform import lake
+from data_platform.arrivals import changes_of_days
 from data_platform.contracts.compile.spark import identifier
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
@@ -70,13 +71,14 @@ def stage_dataset(contract: Contract, run: Run, plan: StagePlan) -> tuple[int, i
     with transaction(application="dp stage") as connection:
         drop_relations(connection, run.schema, [name, f"{name}__delta", f"{name}__new", f"{name}__scope"])
         schema, new, scope = (sql.Identifier(n) for n in (run.schema, f"{name}__new", f"{name}__scope"))
-        execute(connection, sql.SQL("create table {}.{} (unit date primary key)").format(schema, scope))
+        execute(connection, "select ops.create_scope(%s, %s, 'date')", (run.schema, name))
         published = sql.Identifier(contract.schema_name, name)
         execute(connection, sql.SQL("create table {}.{} (like {})").format(schema, new, published))
         if plan.days:
-            insert = sql.SQL("insert into {}.{} (unit) values %s").format(schema, scope)
+            insert = sql.SQL("insert into {}.{} (unit, changed_at, removed_at) values %s").format(schema, scope)
+            changes = changes_of_days(connection, contract, plan.days, plan.attempts, plan.restored)
             with connection.cursor() as cursor:
-                execute_values(cursor, insert, [(day,) for day in plan.days])
+                execute_values(cursor, insert, [(c.day, c.changed_at, c.decided_at) for c in changes])
     if rows := plan.rows(plan.loaded):
         load(contract, run, plan, rows)
     with transaction(application="dp stage") as connection:

@@ -19,7 +19,7 @@
     create table {{ schema }}.asked_days as
     select day::date from generate_series(date '{{ start }}', date '{{ end }}' - 1, interval '1 day') as days (day);
     create table {{ schema }}.unknown_keys as select table_name, day, row_key from ops.unknown_keys;
-    create table {{ schema }}.requarantined_days (table_name text, day date);
+    create table {{ schema }}.requarantined_days (table_name text, day date, changed_at timestamptz);
     create table {{ schema }}.build_plan (table_name text, whole boolean, due_from date, due_to date);
     {% for node in graph.nodes.values() if node.config.materialized in ['interval', 'keyed'] %}
         {{ show_published(node) }}

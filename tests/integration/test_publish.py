@@ -37,10 +37,10 @@ def build(rows: list[Row], days: list[date], *, verdict: str | None = "passed", 
         run = open_run(
             connection, kind="run", asked=Interval.of_day(days[0]), through_day=through, datasets=(), reason="test"
         )
-        execute(connection, f"create table {run.schema}.purchases__scope (unit date)")
+        execute(connection, "select ops.create_scope(%s, 'purchases', 'date')", (run.schema,))
         execute(connection, f"create table {run.schema}.purchases__new (like raw.purchases)")
         for day in days:
-            execute(connection, f"insert into {run.schema}.purchases__scope values (%s)", (day,))
+            execute(connection, f"insert into {run.schema}.purchases__scope (unit) values (%s)", (day,))
         for number, *values in rows:
             execute(
                 connection,

@@ -114,6 +114,22 @@ def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None
     assert (stale(), held()) == ([], [])
 
 
+def test_rows_are_known_again_since_they_were_before_though_not_by_what_they_are_made_of(shop: Platform) -> None:
+    """What a removal left is known since the removal, and is so again when a later correction is taken back."""
+    day = START + 3 * ONE_DAY
+    file = shop.landing / "shop" / "purchases" / f"{day}.txt"
+    correct(shop, day, purchase(day, "3.33") + purchase(day, "4.44"))
+    orchestrate.run_all(None)
+    file.write_bytes(file.read_bytes().replace(purchase(day, "4.44"), b""))
+    orchestrate.run_all(None)
+    before = published()
+    correct(shop, day, purchase(day, "7.77"))
+    orchestrate.run_all(None)
+    assert published() != before
+    roll_back(newest_publication(), "a price of 7.77 is nonsense")
+    assert published() == before
+
+
 def test_what_came_later_is_built_on_the_restored_state(shop: Platform) -> None:
     day, other = START + 3 * ONE_DAY, START + 5 * ONE_DAY
     correct(shop, day, purchase(day, "7.77"))

@@ -6,23 +6,23 @@
 {# Keys of rows that differ upstream; of rows of the days that were asked for; of rows whose time has come. #}
 {% macro keyed_scope(reads, work) %}
     {% set key = config.get('meta').unit_column %}
-    {% set parts = ['select ' ~ key ~ ' as unit from ' ~ new_relation() ~ ' where false'] %}
+    {% set parts = [undated('select ' ~ key ~ ' as unit from ' ~ new_relation() ~ ' where false')] %}
     {% for read in reads if key in read.columns %}
         {% if read.name in work.changed %}
-            {% do parts.append('select ' ~ key ~ ' from ' ~ read.delta) %}
+            {% do parts.append(dates_of_changes(read.delta, key)) %}
         {% endif %}
         {% if work.has_asked %}
-            {% do parts.append(keys_of_days(read, key, 'select day from ' ~ context_table('asked_days'))) %}
+            {% do parts.append(undated(keys_of_days(read, key, 'select day from ' ~ context_table('asked_days')))) %}
         {% endif %}
         {% if work.due_from and read.due_after_days %}
             {% set moments = [0] + read.due_after_days | list %}
-            {% do parts.append(keys_of_days(
+            {% do parts.append(undated(keys_of_days(
                 read, key,
                 'select due.unit - moment.days from (' ~ due_days(work) ~ ') as due cross join unnest(array'
-                ~ moments ~ ') as moment (days)')) %}
+                ~ moments ~ ') as moment (days)'))) %}
         {% endif %}
     {% endfor %}
-    {% do return('select distinct unit from (' ~ parts | join('\nunion all\n') ~ ') as touched') %}
+    {% do return(dated_units(parts, 'true')) %}
 {% endmacro %}
 
 {% macro keys_of_days(read, key, days) %}

@@ -16,11 +16,13 @@
     {# The first statement opens the transaction that `adapter.commit` ends. #}
     {% call statement('drop_built') %}select ops.drop_built('{{ this.schema }}', '{{ this.identifier }}'){% endcall %}
     {% do run_query('create table ' ~ new ~ ' (' ~ column_definitions() ~ ')') %}
-    {% do run_query('create table ' ~ scope ~ ' (unit ' ~ model.columns[own.unit_column].data_type ~ ')') %}
+    {% do run_query(
+        "select ops.create_scope('" ~ this.schema ~ "', '" ~ this.identifier ~ "', '"
+        ~ model.columns[own.unit_column].data_type ~ "')") %}
 
     {% set work = read_work(own, reads) %}
+    {% set derived = interval_scope(reads, work) if model.config.materialized == 'interval' else keyed_scope(reads, work) %}
     {% if not work.whole %}
-        {% set derived = interval_scope(reads, work) if model.config.materialized == 'interval' else keyed_scope(reads, work) %}
         {% do run_query('insert into ' ~ scope ~ ' ' ~ derived) %}
         {% do run_query('analyze ' ~ scope) %}
         {% do work.update(measure_scope(scope)) %}
@@ -36,7 +38,7 @@
         {% do run_query('analyze ' ~ new) %}
     {% endif %}
     {% if work.whole %}
-        {% do run_query(whole_scope(scope, new, own, work)) %}
+        {% do run_query(whole_scope(scope, new, own, work, reads, derived)) %}
         {% do run_query('analyze ' ~ scope) %}
     {% endif %}
 
@@ -78,7 +80,8 @@
 {% endmacro %}
 
 {#
-    What there is to do: {is_published, whole, through_day, due_from, due_to, has_asked, changed: names of the reads that differ}.
+    What there is to do: {is_published, whole, through_day, due_from, due_to, has_asked, changed: names of the reads that
+    differ, untold: those of them that cannot tell which keys}.
     A model is rebuilt whole when its code is new, when nothing of it is published, on --full-refresh, and when
     something that it reads differs and has no column to tell which keys.
 #}
@@ -93,13 +96,14 @@
         'is_published': found['is_published'],
         'whole': found['whole'] or should_full_refresh() or not found['is_published'],
         'through_day': found['through_day'], 'due_from': found['due_from'], 'due_to': found['due_to'],
-        'has_asked': found['has_asked'], 'changed': [],
+        'has_asked': found['has_asked'], 'changed': [], 'untold': [],
     } %}
     {% for read in reads %}
         {% set days = changed_days(read) %}
         {% if days and run_query('select exists (' ~ days ~ ')').rows[0][0] %}
             {% do work.changed.append(read.name) %}
             {% if model.config.materialized == 'keyed' and own.unit_column not in read.columns %}
+                {% do work.untold.append(read.name) %}
                 {% do work.update({'whole': true}) %}
             {% endif %}
         {% endif %}
@@ -120,13 +124,46 @@
     }) %}
 {% endmacro %}
 
-{# Of a whole rebuild: every unit that has rows, or had. #}
-{% macro whole_scope(scope, new, own, work) %}
+{#
+    Of a whole rebuild: every unit that has rows, or had, with the dates of what touched it. A change that does not tell
+    which keys it touches may have touched any.
+#}
+{% macro whole_scope(scope, new, own, work, reads, derived) %}
     {% set units = 'select ' ~ own.unit_column ~ ' from ' ~ new %}
-    {% if work.is_published %}
-        {% set units = units ~ ' union select ' ~ own.unit_column ~ ' from ' ~ own.schema ~ '.' ~ model.name %}
+    {% if not work.is_published %}
+        {% do return('insert into ' ~ scope ~ ' (unit) select distinct unit from (' ~ units ~ ') as units (unit)') %}
     {% endif %}
-    {% do return('insert into ' ~ scope ~ ' select distinct unit from (' ~ units ~ ') as units (unit)') %}
+    {% set anywhere = [undated('select 1')] %}
+    {% for read in reads if read.name in work.untold %}
+        {% do anywhere.append(dates_of_changes(read.delta, '1')) %}
+    {% endfor %}
+    {% do return(
+        'insert into ' ~ scope ~ ' select units.unit, greatest(touched.changed_at, anywhere.changed_at),'
+        ~ ' greatest(touched.removed_at, anywhere.removed_at)'
+        ~ ' from (' ~ units ~ ' union select ' ~ own.unit_column ~ ' from ' ~ own.schema ~ '.' ~ model.name ~ ') as units (unit)'
+        ~ ' left join (' ~ derived ~ ') as touched using (unit)'
+        ~ ' cross join (' ~ dated_units(anywhere, 'true') ~ ') as anywhere') %}
+{% endmacro %}
+
+{#
+    Dates of changes, each {changed_at, removed_at}; what has none touches a unit because of time or a question. A row
+    that comes tells of itself in known_at; of one that goes, or is replaced, nothing may tell.
+#}
+{% macro dates_of_changes(delta, unit) %}
+    {% do return(
+        'select ' ~ unit ~ ", max(known_at) as changed_at, max(known_at) filter (where op <> 'I') as removed_at from "
+        ~ delta ~ ' group by 1') %}
+{% endmacro %}
+
+{% macro undated(units) %}
+    {% do return('select unit, null::timestamptz as changed_at, null::timestamptz as removed_at from (' ~ units ~ ') as undated (unit)') %}
+{% endmacro %}
+
+{# Each unit of these parts once, with its newest dates. #}
+{% macro dated_units(parts, condition) %}
+    {% do return(
+        'select unit, max(changed_at) as changed_at, max(removed_at) as removed_at from ('
+        ~ parts | join('\nunion all\n') ~ ') as touched where ' ~ condition ~ ' group by unit') %}
 {% endmacro %}
 
 {% macro count_work(scope, new, delta) %}

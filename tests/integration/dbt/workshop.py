@@ -138,17 +138,23 @@ def end_of(day: Day) -> datetime:
 
 
 def open_built_run(
-    staged: Mapping[str, Mapping[Day, Rows]], *, through: Day, asked: Interval | None = None, unknown: Unknown = NOBODY
+    staged: Mapping[str, Mapping[Day, Rows]],
+    *,
+    through: Day,
+    asked: Interval | None = None,
+    unknown: Unknown = NOBODY,
+    since: datetime | None = None,
 ) -> tuple[Run, StepLog]:
     """Opens a run, stages the given days (source → day → all its rows), and takes the step `build`.
 
     ``unknown`` tells who is in quarantine in the staged extracts; None stands for a number that could not be read.
+    ``since`` is when the change of these days could be known; their rows tell by themselves when they came.
     """
     with transaction() as connection:
         ensure_tables(connection, get_contracts())
         run = open_run(connection, kind="run", asked=asked, through_day=through, datasets=())
         for dataset, days in staged.items():
-            _stage(connection, run, get_contracts()[dataset], days)
+            _stage(connection, run, get_contracts()[dataset], days, since)
         run = update_plan(connection, run, stage=_deliver_extracts(connection, staged.get("customers", {}), unknown))
     log = StepLog(run, "build")
     build.run_step(run, log)
@@ -156,10 +162,15 @@ def open_built_run(
 
 
 def build_and_publish(
-    staged: Mapping[str, Mapping[Day, Rows]], *, through: Day, asked: Interval | None = None, unknown: Unknown = NOBODY
+    staged: Mapping[str, Mapping[Day, Rows]],
+    *,
+    through: Day,
+    asked: Interval | None = None,
+    unknown: Unknown = NOBODY,
+    since: datetime | None = None,
 ) -> dict[str, str]:
     """A whole run whose gates pass. Returns table → ``+inserted ~updated -deleted``, where anything changed."""
-    run, _ = open_built_run(staged, through=through, asked=asked, unknown=unknown)
+    run, _ = open_built_run(staged, through=through, asked=asked, unknown=unknown, since=since)
     return pass_gates_and_publish(run)
 
 
@@ -183,8 +194,8 @@ def _deliver_extracts(connection: Connection, days: Mapping[Day, Rows], unknown:
     for day in days:
         execute(
             connection,
-            """insert into ops.files (dataset, path, sha256, size_bytes, modified_ns, extract_day, arrived_at, state)
-               values ('customers', 'x', 'x', 0, 0, %s, %s, 'live')""",
+            """insert into ops.files (dataset, path, sha256, size_bytes, modified_ns, extract_day, arrived_at, ingest_id)
+               values ('customers', 'x', 'x', 0, 0, %s, %s, 1)""",
             (day, end_of(day)),
         )
         (file,) = query(connection, "select max(file_id) as id from ops.files")
@@ -199,12 +210,14 @@ def _deliver_extracts(connection: Connection, days: Mapping[Day, Rows], unknown:
     return {"customers": {"days": [str(day) for day in days], "attempts": attempts, "fingerprints": {}}} if days else {}
 
 
-def _stage(connection: Connection, run: Run, contract: Contract, days: Mapping[Day, Rows]) -> None:
+def _stage(
+    connection: Connection, run: Run, contract: Contract, days: Mapping[Day, Rows], since: datetime | None
+) -> None:
     name, unit = contract.dataset, contract.day_column
     execute(connection, f"create table {run.schema}.{name}__new (like {contract.table})")
-    execute(connection, f"create table {run.schema}.{name}__scope (unit date)")
+    execute(connection, "select ops.create_scope(%s, %s, 'date')", (run.schema, name))
     with connection.cursor() as cursor:
-        execute_values(cursor, f"insert into {run.schema}.{name}__scope values %s", [(day,) for day in days])
+        execute_values(cursor, f"insert into {run.schema}.{name}__scope values %s", [(d, since, None) for d in days])
         rows = [row for rows in days.values() for row in rows]
         if rows:
             execute_values(cursor, f"insert into {run.schema}.{name}__new values %s", rows)

@@ -68,10 +68,12 @@ def publish_rows(dataset: str, units: Collection[Any], rows: Sequence[Row]) -> N
             sql.SQL("{}.{}").format(place["schema"], sql.Identifier(dataset + s)) for s in ("__scope", "__new")
         )
         unit_type = "text" if contract.kind == "keyed" else "date"
-        execute(connection, sql.SQL(f"create table {{}} (unit {unit_type})").format(scope))
+        execute(connection, "select ops.create_scope(%s, %s, %s)", (run.schema, dataset, unit_type))
         execute(connection, sql.SQL("create table {} (like features.{table})").format(new, **place))
         with connection.cursor() as cursor:
-            execute_values(cursor, sql.SQL("insert into {} values %s").format(scope), [(unit,) for unit in units])
+            execute_values(
+                cursor, sql.SQL("insert into {} (unit) values %s").format(scope), [(unit,) for unit in units]
+            )
             if rows:
                 columns = sql.SQL(", ").join(map(sql.Identifier, rows[0]))
                 statement = sql.SQL("insert into {} ({}) values %s").format(new, columns)

@@ -61,13 +61,14 @@ def deliver(dataset: str, rows: int, *, quarantined: int = 0, state: str = "live
     with transaction() as connection:
         file_id = query(
             connection,
-            """insert into ops.files (dataset, path, sha256, size_bytes, modified_ns, arrived_at, state, rows_read,
+            """insert into ops.files (dataset, path, sha256, size_bytes, modified_ns, arrived_at, ingest_id, rows_read,
                                       rows_live, rows_quarantined, failure)
-               values (%s, %s, '', 1, 1, now(), %s, %s, %s, %s, %s) returning file_id""",
+               values (%s, %s, %s, 1, 1, now(), %s, %s, %s, %s, %s) returning file_id""",
             (
                 dataset,
                 path or f"landing/till/{dataset}/{uuid4()}.csv",
-                state,
+                str(uuid4()),
+                1 if state == "live" else None,
                 *((rows + quarantined, rows, quarantined) if state == "live" else (None, None, None)),
                 "not a text file" if state == "failed" else None,
             ),
@@ -88,7 +89,7 @@ def make(run: Run, dataset: str, rows: Sequence[tuple[Any, ...]], *, scope: Sequ
     contract = get_contracts()[dataset]
     names = [c.name for c in contract.published_columns]
     with transaction() as connection:
-        execute(connection, f"create table {run.schema}.{dataset}__scope (unit date)")
+        execute(connection, "select ops.create_scope(%s, %s, 'date')", (run.schema, dataset))
         execute(connection, f"create table {run.schema}.{dataset}__new (like {contract.table})")
         execute(connection, f"alter table {run.schema}.{dataset}__new alter known_at set default now()")
         for name in names:
@@ -96,7 +97,7 @@ def make(run: Run, dataset: str, rows: Sequence[tuple[Any, ...]], *, scope: Sequ
         if contract.layer == "sources":
             execute(connection, f"alter table {run.schema}.{dataset}__new alter row_id set default gen_random_uuid()")
         with connection.cursor() as cursor:
-            execute_values(cursor, f"insert into {run.schema}.{dataset}__scope values %s", [(u,) for u in scope])
+            execute_values(cursor, f"insert into {run.schema}.{dataset}__scope (unit) values %s", [(u,) for u in scope])
             execute_values(cursor, f"insert into {run.schema}.{dataset}__new ({', '.join(names)}) values %s", rows)
         arguments = (run.schema, contract.schema_name, dataset, contract.unit_column)
         execute(connection, "select ops.create_overlay(%s, %s, %s, %s)", arguments)

@@ -1,0 +1,123 @@
+"""Since when a change of what a day is made of could be known: arrivals of what came, and of what took its place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from data_platform.contracts.model import Contract
+from data_platform.settings import get_settings
+from data_platform.warehouse.connection import Connection, query
+
+
+@dataclass(frozen=True)
+class ChangeOfDay:
+    """The change that makes a day differ from what is published of it.
+
+    Args:
+        changed_at: arrival of the newest delivery or decision in it; rows that go could be known to go since then.
+        decided_at: of the newest decision in it: no row, whenever it arrived, counts again before that.
+    """
+
+    day: date
+    changed_at: datetime | None
+    decided_at: datetime | None
+
+
+def changes_of_days(
+    connection: Connection,
+    contract: Contract,
+    days: Collection[date],
+    attempts: Iterable[tuple[int, int]],
+    restored: Mapping[date, int],
+) -> list[ChangeOfDay]:
+    """The change of each day from what it was published from to these attempts, or to what a rollback restores.
+
+    A day of which nothing is published has no change: its rows tell all that there is to know.
+    """
+    rows = query(
+        connection,
+        """with wanted as (
+               select w.day, p.publication_id, r.publication_id as restores
+               from unnest(%(days)s::date[]) as w (day)
+               left join ops.published_days as p on p.table_name = %(table)s and p.day = w.day
+               left join unnest(%(restored_days)s::date[], %(restored)s::bigint[]) as r (day, publication_id)
+                   on r.day = w.day
+           ),
+           before as (
+               select w.day, held.file_id
+               from wanted as w
+               join ops.publications as p using (publication_id)
+               cross join jsonb_array_elements(p.input_files -> %(dataset)s) as attempt
+               join ops.file_days as held on held.day = w.day and held.file_id = (attempt ->> 0)::bigint
+               where w.restores is null
+           ),
+           came as (
+               -- A version that counts again, as a later one of its path was withdrawn, does so by that decision.
+               select w.day, f.arrived_at, (
+                       select max(d.arrived_at)
+                       from ops.files as later
+                       join ops.withdrawals as d using (file_id)
+                       where (later.dataset, later.path) = (f.dataset, f.path) and later.file_id > f.file_id
+                   ) as decided_at
+               from wanted as w
+               join ops.file_days as held using (day)
+               join ops.files as f using (file_id)
+               where w.publication_id is not null and w.restores is null and f.file_id = any(%(live)s)
+                   and not exists (select from before as b where (b.day, b.file_id) = (w.day, f.file_id))
+           ),
+           gave_way as (
+               select b.day, later.arrived_at
+               from before as b
+               join ops.files as f using (file_id)
+               join ops.files as later
+                   on (later.dataset, later.path) = (f.dataset, f.path) and later.file_id > f.file_id
+               where b.file_id <> all(%(live)s) and later.ingest_id is not null
+               union all
+               select b.day, d.arrived_at
+               from before as b
+               join ops.withdrawals as d using (file_id)
+           ),
+           decided as (
+               select h.day, case when w.restores = h.publication_id then r.decided_at else r.released_at end
+                       - make_interval(days => %(offset)s) as decided_at
+               from wanted as w
+               join ops.holds as h on h.table_name = %(table)s and h.day = w.day
+               join ops.rollbacks as r on r.publication_id = h.publication_id
+               left join ops.publications as p on p.publication_id = w.publication_id
+               where w.restores = h.publication_id
+                   or w.restores is null and r.released_at > coalesce(p.published_at, '-infinity')
+           )
+           select
+               w.day,
+               max(c.changed_at) as changed_at,
+               case when w.restores is null then max(c.decided_at) end as decided_at
+           from wanted as w
+           left join (
+               select day, greatest(arrived_at, decided_at) as changed_at, decided_at from came
+               union all
+               select day, arrived_at, null from gave_way
+               union all
+               select day, decided_at, decided_at from decided
+           ) as c using (day)
+           group by w.day, w.restores order by w.day""",
+        _parameters(contract, days, attempts, restored),
+    )
+    return [ChangeOfDay(**r) for r in rows]
+
+
+def _parameters(
+    contract: Contract, days: Collection[date], attempts: Iterable[tuple[int, int]], restored: Mapping[date, int]
+) -> dict[str, Any]:
+    return {
+        "dataset": contract.dataset,
+        "table": contract.table,
+        "days": list(days),
+        "live": [file_id for file_id, _ in attempts],
+        "restored_days": list(restored),
+        "restored": list(restored.values()),
+        # Decisions are taken by the clock on the wall; deliveries arrive by that of the business.
+        "offset": get_settings().business_date_offset_days,
+    }
