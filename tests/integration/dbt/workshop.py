@@ -194,7 +194,8 @@ def _deliver_extracts(connection: Connection, days: Mapping[Day, Rows], unknown:
     for day in days:
         execute(
             connection,
-            """insert into ops.files (dataset, path, sha256, size_bytes, modified_ns, extract_day, arrived_at, ingest_id)
+            """insert into ops.files
+                   (dataset, path, sha256, size_bytes, modified_ns, extract_day, arrived_at, ingest_id)
                values ('customers', 'x', 'x', 0, 0, %s, %s, 1)""",
             (day, end_of(day)),
         )
