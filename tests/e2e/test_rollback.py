@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from benchmarks.platform import Platform
 from data_platform.local.airflow_client import AirflowClient
-from data_platform.local.processes import process_info, wait_until
+from data_platform.local.processes import wait_until
 from data_platform.settings import get_settings
 from tests.e2e.conftest import DAY
 
 pytestmark = pytest.mark.e2e
 DAG = "rollback_publication"
+SECONDS_TO_READ = 5
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +36,15 @@ def is_there(platform: Platform) -> bool:
 
 
 def asked_to_approve(airflow: AirflowClient, publication: int) -> str:
-    """Triggers the rollback and waits until it waits: also the process that asked must have ended."""
+    """Triggers the rollback, waits until it waits, and lets as much time pass as the quickest person would.
+
+    An answer within a second meets the scheduler before it has heard that the asking process ended; it then takes the
+    task for lost, and asks again.
+    """
     airflow.unpause(DAG)
     run_id = airflow.trigger(DAG, conf={"publication": publication, "reason": "a price of 77.77 is nonsense"})
     assert wait_until(lambda: airflow.task_states(DAG, run_id)["approve"] == "awaiting_input", 120)
-    asking = airflow.get(answer_path(run_id))["task_instance"]["pid"]
-    assert wait_until(lambda: process_info(asking) is None, 60)
+    time.sleep(SECONDS_TO_READ)
     return run_id
 
 
