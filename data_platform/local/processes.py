@@ -194,12 +194,20 @@ class Daemon:
 
     def pid(self) -> int | None:
         """Process id while it runs; None otherwise, also when the id now belongs to another process."""
+        record = self._record()
+        info = process_info(record["pid"]) if record else None
+        return info.pid if record and info and info.started == record["started"] else None
+
+    def _record(self) -> dict[str, int] | None:
         try:
-            record = json.loads(self.pid_file.read_text(encoding="utf-8"))
+            return json.loads(self.pid_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        info = process_info(record["pid"])
-        return info.pid if info and info.started == record["started"] else None
+
+    def _session(self) -> int | None:
+        """The session that it leads, or led before it was killed; None when another process has its number now."""
+        record = self._record()
+        return record["pid"] if record and (self.pid() or process_info(record["pid"]) is None) else None
 
     def started_at(self) -> float | None:
         """When it was started, in seconds since the epoch."""
@@ -211,14 +219,14 @@ class Daemon:
         The session finds forked children, also those whose environment was overwritten by a process title;
         the tag in the environment finds programs that were started in a session of their own.
         """
-        leader = self.pid()
+        session = self._session()
         tag = f"{TAG}={self._tag}".encode()
         found = []
         for pid in all_pids():
             info = process_info(pid)
             if info is None or pid == os.getpid():
                 continue
-            if (leader and info.session == leader) or tag in _environment(pid).split(b"\0"):
+            if (session and info.session == session) or tag in _environment(pid).split(b"\0"):
                 found.append(pid)
         return found
 
@@ -231,6 +239,7 @@ class Daemon:
         """Starts it detached from the terminal, unless it runs; returns its process id."""
         if running := self.pid():
             return running
+        signal_all(self.members(), signal.SIGKILL)  # what one that was killed has left behind
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         if self.log_file.exists() and self.log_file.stat().st_size > LOG_LIMIT_BYTES:

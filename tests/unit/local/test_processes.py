@@ -76,6 +76,20 @@ def test_stop_ends_what_a_killed_leader_left_behind(daemon: Daemon) -> None:
     assert not any(map(process_info, left))
 
 
+def test_a_start_ends_what_a_killed_leader_left_behind_even_without_its_mark(tmp_path: Path) -> None:
+    nameless = "import subprocess, time; subprocess.Popen(['sleep', '600'], env={}); time.sleep(600)"
+    daemon = make(tmp_path, nameless)
+    pid = daemon.start()
+    assert wait_until(lambda: len(daemon.members()) == 2, 10)
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: daemon.pid() is None, 5)
+    (left,) = daemon.members()
+    again = daemon.start()
+    assert wait_until(lambda: process_info(left) is None, 5)
+    assert daemon.pid() == again
+    daemon.stop()
+
+
 def test_a_recycled_number_is_not_taken_for_ours(tmp_path: Path) -> None:
     daemon = make(tmp_path, FAMILY)
     stranger = subprocess.Popen(["sleep", "60"])
