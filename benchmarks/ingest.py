@@ -102,7 +102,7 @@ def forget() -> None:
         execute(connection, "delete from ops.file_days")
         execute(
             connection,
-            """update ops.files set state = 'new', ingest_id = null, input_version = null,
+            """update ops.files set ingest_id = null, input_version = null,
                    rows_read = null, rows_live = null, rows_quarantined = null""",
         )
 
@@ -117,7 +117,7 @@ def ingested() -> str:
         row = query(
             connection,
             """select sum(rows_live) as rows, min(ingest_id) as first, max(ingest_id) as last
-               from ops.files where state = 'live'""",
+               from ops.deliveries where state = 'live'""",
         )[0]
     assert row["rows"] == ROWS, row
     assert row["first"] == row["last"], row

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,17 +17,18 @@ from data_platform.clock import business_now
 from data_platform.contracts.document import ingest_hash
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
+from data_platform.manifest import Said, read_manifest
 from data_platform.settings import get_settings
 from data_platform.warehouse.connection import Connection, execute, query
+from data_platform.withdrawals import end_versions
 
 # Raise it when the parser reads the same file and contract differently: every delivery is then parsed anew.
 PARSER_VERSION = 2
-MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A path with a content, as it stands in ``ops.files``."""
+    """A path with a content, as it stands in ``ops.files``; ``ops.deliveries`` tells which of them count."""
 
     file_id: int
     dataset: str
@@ -73,50 +73,107 @@ def local_path(path: str) -> Path:
 
 
 def discover(connection: Connection, contracts: Sequence[Contract]) -> list[dict[str, Any]]:
-    """Registers deliveries that are new or changed; returns them as mappings (dataset, path, what).
+    """Registers deliveries that are new, changed or withdrawn; returns them as mappings (dataset, path, what).
 
-    A path whose content is already live under another name (and for the same extract day) is a duplicate. A path that
-    has vanished stays as it was: only a manifest or a decision withdraws a delivery.
+    Which of them count is not decided here, but derived: see ``ops.deliveries``. A path that has vanished stays as it
+    was: only a manifest or a decision withdraws a delivery.
     """
     found: list[dict[str, Any]] = []
     for contract in contracts:
-        known = _present_versions(connection, contract.dataset)
-        arrivals = _read_manifest(contract)
-        for path, extract_day in _delivered_paths(contract):
-            file = local_path(path)
-            before = known.get(path)
-            stat = file.stat()
-            if before and (before["size_bytes"], before["modified_ns"]) == (stat.st_size, stat.st_mtime_ns):
-                continue
-            sha256 = _sha256(file)
-            if before and before["sha256"] == sha256:
-                execute(
-                    connection,
-                    "update ops.files set modified_ns = %s where file_id = %s",
-                    (stat.st_mtime_ns, before["file_id"]),
-                )
-                continue
-            twin = _live_twin(connection, contract, sha256, extract_day)
-            state = "duplicate" if twin and twin != path else "new"
-            execute(
-                connection,
-                """insert into ops.files
-                       (dataset, path, sha256, size_bytes, modified_ns, extract_day, arrived_at, state)
-                   values (%s, %s, %s, %s, %s, %s, %s, %s)""",
-                (
-                    contract.dataset,
-                    path,
-                    sha256,
-                    stat.st_size,
-                    stat.st_mtime_ns,
-                    extract_day,
-                    arrivals.get(path) or business_now(),
-                    state,
-                ),
-            )
-            what = f"same content as {twin}" if state == "duplicate" else "changed" if before else "new"
-            found.append({"dataset": contract.dataset, "path": path, "what": what})
+        known = _newest_versions(connection, contract.dataset)
+        said = read_manifest(contract.source)
+        withdrawn = [path for path, words in said.items() if words.is_withdrawn]
+        what: dict[str, str] = {}
+        for path in withdrawn:
+            if path in known and not known[path]["is_withdrawn"]:
+                end_versions(connection, path, "withdrawn by the manifest")
+                what[path] = "withdrawn"
+        delivered = [(path, day) for path, day in _delivered_paths(contract) if path not in withdrawn]
+        for path, extract_day in delivered:
+            if registered := _register(connection, contract, path, extract_day, known.get(path), said.get(path)):
+                what[path] = registered
+        _forget_times(connection, [known[path] for path in known.keys() - {path for path, _ in delivered}])
+        if what:
+            what |= _duplicates(connection, contract, what)
+        found += [{"dataset": contract.dataset, "path": path, "what": words} for path, words in what.items()]
     return found
+
+
+def _newest_versions(connection: Connection, dataset: str) -> dict[str, dict[str, Any]]:
+    rows = query(
+        connection,
+        """select distinct on (path) file_id, path, sha256, size_bytes, modified_ns, f.arrived_at,
+                  w.file_id is not null as is_withdrawn
+           from ops.files as f left join ops.withdrawals as w using (file_id)
+           where dataset = %s order by path, file_id desc""",
+        (dataset,),
+    )
+    return {r["path"]: r for r in rows}
+
+
+def _register(
+    connection: Connection,
+    contract: Contract,
+    path: str,
+    extract_day: date | None,
+    before: Mapping[str, Any] | None,
+    said: Said | None,
+) -> str | None:
+    """Writes down what stands at a path if that is not what the ledger has; returns what it is."""
+    file = local_path(path)
+    stat = file.stat()
+    arrived_at = said.arrived_at if said else None
+    is_withdrawn = before is not None and before["is_withdrawn"]
+    if before and (before["size_bytes"], before["modified_ns"]) == (stat.st_size, stat.st_mtime_ns):
+        came_later = is_withdrawn and arrived_at is not None and arrived_at > before["arrived_at"]
+        if not came_later:
+            return None
+    sha256 = _sha256(file)
+    if before and before["sha256"] == sha256 and not is_withdrawn:
+        execute(
+            connection,
+            "update ops.files set modified_ns = %s where file_id = %s",
+            (stat.st_mtime_ns, before["file_id"]),
+        )
+        return None
+    # What is found together came together: the transaction's time, so that of files that were renamed none comes first.
+    execute(
+        connection,
+        """insert into ops.files
+               (dataset, path, sha256, size_bytes, modified_ns, extract_day, arrived_at, discovered_at)
+           values (%s, %s, %s, %s, %s, %s, %s, now())""",
+        (
+            contract.dataset,
+            path,
+            sha256,
+            stat.st_size,
+            stat.st_mtime_ns,
+            extract_day,
+            arrived_at or business_now(),
+        ),
+    )
+    return "delivered again" if is_withdrawn else "changed" if before else "new"
+
+
+def _forget_times(connection: Connection, vanished: Iterable[Mapping[str, Any]]) -> None:
+    """A withdrawn file that has left is delivered anew when it comes back, with its old time too."""
+    gone = [version["file_id"] for version in vanished if version["is_withdrawn"] and version["modified_ns"]]
+    if gone:
+        execute(connection, "update ops.files set modified_ns = 0 where file_id = any(%s)", (gone,))
+
+
+def _duplicates(connection: Connection, contract: Contract, paths: Iterable[str]) -> dict[str, str]:
+    """Those of the paths whose newest version says what another delivery says that counts, each with a message."""
+    rows = query(
+        connection,
+        """select distinct on (d.path) d.path, twin.path as twin
+           from ops.deliveries as d join ops.deliveries as twin using (dataset, sha256)
+           where dataset = %s and d.path = any(%s) and d.state = 'duplicate' and twin.state in ('live', 'new')
+               and d.extract_day is not distinct from twin.extract_day
+           order by d.path, twin.file_id""",
+        (contract.dataset, list(paths)),
+    )
+    return {r["path"]: f"same content as {r['twin']}" for r in rows}
 
 
 def _sha256(file: Path) -> str:
@@ -157,53 +214,33 @@ def _extract_day(path: str, text: str) -> date:
         ) from None
 
 
-def _read_manifest(contract: Contract) -> dict[str, datetime]:
-    """Arrivals that the source's manifest declares, by path."""
-    file = Path(get_settings().landing) / contract.source / MANIFEST
-    arrivals: dict[str, datetime] = {}
-    if not file.exists():
-        return arrivals
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            arrivals[f"landing/{entry['path']}"] = datetime.fromisoformat(entry["arrived_at"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"landing/{contract.source}/{MANIFEST}:{number}:1: not a manifest line: {error}",
-                hint='a line reads {"path": "shop/x.csv", "arrived_at": "1997-01-02T01:00:00+00:00"}',
-            ) from None
-    return arrivals
-
-
-def _present_versions(connection: Connection, dataset: str) -> dict[str, dict[str, Any]]:
-    rows = query(
-        connection,
-        """select distinct on (path) file_id, path, sha256, size_bytes, modified_ns from ops.files
-           where dataset = %s order by path, file_id desc""",
-        (dataset,),
-    )
-    return {r["path"]: r for r in rows}
-
-
-def _live_twin(connection: Connection, contract: Contract, sha256: str, extract_day: date | None) -> str | None:
-    rows = query(
-        connection,
-        """select path from ops.files
-           where dataset = %s and sha256 = %s and extract_day is not distinct from %s and state in ('new', 'live')
-           order by file_id limit 1""",
-        (contract.dataset, sha256, extract_day),
-    )
-    return rows[0]["path"] if rows else None
-
-
 def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
-    """Deliveries whose rows are not in the lake as the present contract and parser read them, oldest first."""
+    """Deliveries whose rows should count, but are not in the lake as the present contract reads them, oldest first.
+
+    Of equal ones it is one that still stands at its path, the one whose rows count or else the first; and none, when
+    one has been read already, or cannot be.
+    """
     rows = query(
         connection,
-        """select file_id, dataset, path, sha256, size_bytes, extract_day, arrived_at from ops.files
-           where dataset = %s and (state = 'new' or (state in ('live', 'failed') and input_version <> %s))
-           order by file_id""",
-        (contract.dataset, input_version(contract)),
+        """with version as (
+               select f.*, f.file_id = max(f.file_id) over (partition by path) as is_there
+               from ops.files as f left join ops.withdrawals as w using (file_id)
+               where dataset = %(dataset)s and w.file_id is null
+           ),
+           present as (
+               select distinct on (path) * from version
+               where ingest_id is not null or (is_there and failed_version is distinct from %(version)s)
+               order by path, file_id desc
+           ),
+           content as (
+               select (array_agg(file_id order by ingest_id desc nulls last, file_id) filter (where is_there))[1]
+                   as file_id
+               from present group by sha256, extract_day
+               having not bool_or(coalesce(%(version)s in (input_version, failed_version), false))
+           )
+           select file_id, dataset, path, sha256, size_bytes, extract_day, arrived_at
+           from ops.files join content using (file_id) order by file_id""",
+        {"dataset": contract.dataset, "version": input_version(contract)},
     )
     return [Delivery(**r) for r in rows]
 
@@ -234,15 +271,9 @@ def mark_live(
     )
     execute(
         connection,
-        """update ops.files set state = 'superseded'
-           where dataset = %s and path = %s and file_id < %s and state in ('new', 'live', 'failed')""",
-        (delivery.dataset, delivery.path, delivery.file_id),
-    )
-    execute(
-        connection,
         """update ops.files
-           set state = 'live', ingest_id = %s, input_version = %s, rows_read = %s, rows_live = %s,
-               rows_quarantined = %s, failure = null
+           set ingest_id = %s, input_version = %s, rows_read = %s, rows_live = %s, rows_quarantined = %s,
+               failure = null, failed_version = null
            where file_id = %s""",
         (ingest_id, input_version(contract), rows_read, rows_live, len(quarantined), delivery.file_id),
     )
@@ -275,10 +306,10 @@ def mark_live(
 
 
 def mark_failed(connection: Connection, contract: Contract, delivery: Delivery, failure: str) -> None:
-    """Records that a delivery cannot be read; what was live of its path before stays live."""
+    """Records that a delivery cannot be read; what was live of its path before, or of itself, stays live."""
     execute(
         connection,
-        "update ops.files set state = 'failed', input_version = %s, failure = %s where file_id = %s",
+        "update ops.files set failed_version = %s, failure = %s where file_id = %s",
         (input_version(contract), failure, delivery.file_id),
     )
 
@@ -287,7 +318,7 @@ def live_attempts(connection: Connection, dataset: str, days: Sequence[date]) ->
     """(file_id, ingest_id) of the deliveries that hold rows of these days: all that a reader of the lake may see."""
     rows = query(
         connection,
-        """select distinct file_id, ingest_id from ops.files join ops.file_days using (file_id)
+        """select distinct file_id, ingest_id from ops.deliveries join ops.file_days using (file_id)
            where dataset = %s and state = 'live' and day = any(%s) order by file_id""",
         (dataset, list(days)),
     )
@@ -297,17 +328,19 @@ def live_attempts(connection: Connection, dataset: str, days: Sequence[date]) ->
 def fingerprints(connection: Connection, contract: Contract) -> dict[date, str]:
     """Day to the fingerprint of what its live deliveries hold. Equal rows give an equal fingerprint, in any files.
 
-    Of a snapshot that is also which keys are unknown: a broken row that is mended or taken out may be all that changes.
+    It begins with the version that they were read with: what a new contract cannot read keeps the one it has. Of a
+    snapshot it is also which keys are unknown: a broken row that is mended or taken out may be all that changes.
     """
     rows = query(
         connection,
-        """select day, sum(rows) as rows, sum(digest) as digest
-           from ops.files join ops.file_days using (file_id)
+        """select day, string_agg(distinct coalesce(input_version, ''), '+') as version,
+                  sum(rows) as rows, sum(digest) as digest
+           from ops.deliveries join ops.file_days using (file_id)
            where dataset = %s and state = 'live' group by day""",
         (contract.dataset,),
     )
-    version, unknown = input_version(contract), _digests_of_unknown_keys(connection, contract)
-    return {r["day"]: ":".join([version, f"{r['rows']}:{r['digest']}", *unknown.get(r["day"], ())]) for r in rows}
+    unknown = _digests_of_unknown_keys(connection, contract)
+    return {r["day"]: ":".join([r["version"], f"{r['rows']}:{r['digest']}", *unknown.get(r["day"], ())]) for r in rows}
 
 
 def _digests_of_unknown_keys(connection: Connection, contract: Contract) -> dict[date, tuple[str]]:
@@ -316,7 +349,7 @@ def _digests_of_unknown_keys(connection: Connection, contract: Contract) -> dict
     rows = query(
         connection,
         """select extract_day, md5(string_agg(distinct coalesce(row_key::text, ''), ',')) as digest
-           from ops.files as f join quarantine.rows as q using (file_id)
+           from ops.deliveries as f join quarantine.rows as q using (file_id)
            where f.dataset = %s and f.state = 'live' group by extract_day""",
         (contract.dataset,),
     )

@@ -123,10 +123,11 @@ def run_all(
 
 
 def held_back(connection: Connection, run: Run) -> list[str]:
-    """Messages of deliveries that failed alone: everything else of the run is published."""
+    """Messages of deliveries that cannot be read: everything else of the run is published."""
     rows = query(
         connection,
-        "select path, failure from ops.files where state = 'failed' and dataset = any(%s) order by file_id",
+        """select path, failure from ops.deliveries
+           where state in ('live', 'failed') and failure is not null and dataset = any(%s) order by file_id""",
         ([c.dataset for c in staleness.source_contracts(run.datasets)],),
     )
     return [f"{r['path']}: {r['failure']}" for r in rows]

@@ -226,7 +226,8 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
         version = input_version(contract)
         failed = query(
             connection,
-            "select path, failure from ops.files where dataset = %s and state = 'failed' and input_version = %s",
+            """select path, failure from ops.deliveries
+               where dataset = %s and state in ('live', 'failed') and failed_version = %s""",
             (contract.dataset, version),
         )
         found += [Stale(contract.table, d.path, "delivery not read yet") for d in to_ingest(connection, contract)]

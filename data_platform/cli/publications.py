@@ -86,7 +86,7 @@ def quarantine_list(
         found = query(
             connection,
             f"""select q.dataset, rule, column_name, {grain}
-                from quarantine.rows as q join ops.files using (file_id)
+                from quarantine.rows as q join ops.deliveries using (file_id)
                 where state = 'live' and q.dataset = coalesce(%s, q.dataset)
                 {"order by q.dataset, path, line" if rows else "group by 1, 2, 3 order by 1, 2, 3"}""",  # noqa: S608
             (dataset,),

@@ -123,7 +123,7 @@ def _is_all_of_the_ledger(connection: Connection, run: Run, contract: Contract) 
     restored = list(plan.get("restored", ()))
     statement = sql.SQL(
         """select coalesce(sum(d.rows), 0)::bigint as live
-           from ops.files as f join ops.file_days as d using (file_id)
+           from ops.deliveries as f join ops.file_days as d using (file_id)
            where f.dataset = %s and f.state = 'live' and d.day in (select unit from {scope})
                and d.day <> all(%s::date[])"""
     )

@@ -19,7 +19,7 @@ DELIVERIES = """
         f.file_id, f.path, f.state, f.rows_read, f.rows_live, f.rows_quarantined, f.failure,
         (select coalesce(sum(d.rows), 0) from ops.file_days as d where d.file_id = f.file_id) as rows_of_days,
         (select count(*) from quarantine.rows as q where q.file_id = f.file_id) as rows_kept
-    from ops.files as f
+    from ops.deliveries as f
     where
         f.dataset = {dataset} and f.state in ('new', 'live', 'failed')
         and f.discovered_at <= (select started_at from ops.runs where run_id = {run_id})
@@ -28,7 +28,7 @@ PROFILE = """
     select
         count(*) as deliveries,
         count(*) filter (where state = 'live') as live,
-        count(*) filter (where state = 'failed') as failed,
+        count(*) filter (where failure is not null) as failed,
         coalesce(sum(rows_read), 0) as rows_read,
         coalesce(sum(rows_live), 0) as rows_live,
         coalesce(sum(rows_quarantined), 0) as rows_quarantined
@@ -69,7 +69,7 @@ def _rules(contract: Contract, *, any_live: bool) -> list[dict[str, Any]]:
         ),
         no_broken_rows(
             "none_failed",
-            "state = 'failed'",
+            "failure is not null",
             expected="no delivery failed",
             reason="a delivery that cannot be read fails alone and is held back; the others go on",
             severity="warning",

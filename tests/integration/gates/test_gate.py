@@ -224,7 +224,7 @@ BROKEN_ACCOUNTS = {
     "rows_accounted_for": "update ops.files set rows_read = null, rows_live = 8",
     "days_accounted_for": "update ops.file_days set rows = 7",
     "quarantine_kept": "delete from quarantine.rows",
-    "all_read": "update ops.files set state = 'new'",
+    "all_read": "update ops.files set ingest_id = null",
     "live_rows": "update ops.files set rows_read = 2, rows_live = 0",
 }
 
