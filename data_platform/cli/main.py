@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 import typer
 
 from data_platform.causes import explained
-from data_platform.cli import build, contracts, gates, platform, publications, rollbacks, runs, sql
+from data_platform.cli import build, contracts, deliveries, gates, platform, publications, rollbacks, runs, sql
 from data_platform.cli.output import errors, fail
 from data_platform.failures import PlatformError
 
@@ -26,7 +26,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode="rich",
     )
-    for module in (runs, build, gates, publications, rollbacks, contracts, sql, platform):
+    for module in (runs, build, gates, deliveries, publications, rollbacks, contracts, sql, platform):
         module.register(app)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
         entry.load()(app)
