@@ -17,7 +17,7 @@ class Recorder(Listener):
     def started(self, name: str) -> None:
         self.events.append(f"+{name}")
 
-    def finished(self, name: str, seconds: float, error: PlatformError | None) -> None:  # noqa: ARG002
+    def finished(self, name: str, seconds: float, error: PlatformError | None) -> None:
         self.events.append(f"!{name}" if error else f"-{name}")
 
 
