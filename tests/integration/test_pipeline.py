@@ -165,6 +165,52 @@ def test_a_corrected_and_a_late_file_end_in_the_state_of_a_clean_load(
         assert published() == repaired
 
 
+def test_a_withdrawn_file_is_gone_and_its_twin_takes_over_as_in_a_clean_load(
+    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, _ = shop
+    purchases = sorted((platform.landing / "shop/purchases").glob("*.txt"))
+    wrong, copied = purchases[3], purchases[5]
+    twin = copied.with_name("copy.txt")
+    shutil.copyfile(copied, twin)
+    orchestrate.run_all(None)
+    for file in (wrong, copied):
+        done = dp("withdraw", f"landing/{file.relative_to(platform.landing)}", "--reason", "sent by mistake")
+        assert done.returncode == 0, done.stderr
+    assert "delivery withdrawn" in {s.reason for s in stale()}
+    orchestrate.run_all(None)
+    assert stale() == []
+    for file in (wrong, copied):
+        file.unlink()
+    without = published()
+    for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
+        shutil.copytree(platform.landing, other.landing)
+        orchestrate.run_all(None)
+        assert published() == without
+
+
+def test_files_that_a_new_contract_cannot_read_stay_published(
+    shop: tuple[Platform, Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, _ = shop
+    orchestrate.run_all(None)
+    before = published()
+    purchases = get_contracts()["purchases"]
+    renamed = [
+        c.model_copy(update={"physical_name": "day"}) if c.name == "purchased_on" else c for c in purchases.columns
+    ]
+    changed = purchases.model_copy(update={"columns": tuple(renamed)})
+    monkeypatch.setitem(get_contracts()._by_dataset, "purchases", changed)
+    mended = platform.landing / f"shop/purchases/{LAST}.txt"
+    mended.write_bytes(mended.read_bytes().replace(b" date ", b" day ", 1))
+    opened = orchestrate.run_all(None)
+    assert opened.run is not None
+    with transaction() as connection:
+        assert len(orchestrate.held_back(connection, opened.run)) == DAYS - 1
+    assert published() == before
+    assert {s.reason.partition(":")[0] for s in stale()} == {"held back"}
+
+
 def test_a_bad_file_fails_alone(shop: tuple[Platform, Manifest]) -> None:
     platform, _ = shop
     bad = platform.landing / "shop/purchases/1998-01-09.txt"
