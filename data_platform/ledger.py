@@ -217,8 +217,7 @@ def _extract_day(path: str, text: str) -> date:
 def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
     """Deliveries whose rows should count, but are not in the lake as the present contract reads them, oldest first.
 
-    Of equal ones it is one that still stands at its path, the one whose rows count or else the first; and none, when
-    one has been read already, or cannot be.
+    Of equal ones it is the first that still stands at its path; and none, when one has been read already, or cannot be.
     """
     rows = query(
         connection,
@@ -233,8 +232,7 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
                order by path, file_id desc
            ),
            content as (
-               select (array_agg(file_id order by ingest_id desc nulls last, file_id) filter (where is_there))[1]
-                   as file_id
+               select min(file_id) filter (where is_there) as file_id
                from present group by sha256, extract_day
                having not bool_or(coalesce(%(version)s in (input_version, failed_version), false))
            )

@@ -129,11 +129,11 @@ def test_a_duplicate_takes_over_when_the_first_is_corrected(platform: Platform, 
 def test_a_log_that_is_rotated_counts_under_its_new_name(platform: Platform, purchases: Contract) -> None:
     current = land(platform, "current", "old lines")
     take_in(purchases)
-    current.rename(current.with_name("archived.txt"))
+    current.rename(current.with_name("older.txt"))
     land(platform, "current", "new lines")
-    assert discover() == ["archived: new", "current: changed"]
+    assert discover() == ["current: changed", "older: new"]
     with transaction() as connection:
-        current_first = max(ledger.to_ingest(connection, purchases), key=lambda d: d.path)
+        current_first = min(ledger.to_ingest(connection, purchases), key=lambda d: d.path)
         ledger.mark_live(
             connection,
             purchases,
@@ -144,7 +144,7 @@ def test_a_log_that_is_rotated_counts_under_its_new_name(platform: Platform, pur
             quarantined=[],
         )
     assert what_counts(purchases) == made_of("old lines", "new lines"), "nor when a run dies between the two"
-    assert ingest(purchases) == ["archived"]
+    assert ingest(purchases) == ["older"]
     assert what_counts(purchases) == made_of("old lines", "new lines")
     assert take_in(purchases) == []
 
@@ -250,7 +250,22 @@ def test_a_correction_that_cannot_be_read_leaves_what_the_path_said(platform: Pl
     land(platform, "b", "x")
     assert take_in(purchases) == ["a", "b"]
     assert what_counts(purchases) == made_of("x")
-    assert take_in(purchases) == []
+    land(platform, "b", "y")
+    assert take_in(purchases) == ["b"]
+    assert what_counts(purchases) == made_of("x", "y")
+    with transaction() as connection:
+        rows = query(connection, "select path, state from ops.deliveries order by file_id")
+    assert [f"{Path(r['path']).stem} {r['state']}" for r in rows] == ["a live", "a failed", "b superseded", "b live"]
+
+
+def test_a_version_that_no_longer_stands_there_is_not_read_again(platform: Platform, purchases: Contract) -> None:
+    land(platform, "a", "x")
+    take_in(purchases)
+    land(platform, "a", UNREADABLE)
+    take_in(purchases)
+    assert ingest(changed(purchases)) == ["a"], "another contract may be able to read what cannot be read"
+    assert ingest(changed(purchases)) == []
+    assert what_counts(purchases) == made_of("x")
 
 
 def test_a_version_that_was_never_read_waits_no_more_when_the_next_cannot_be(
@@ -265,7 +280,7 @@ def test_a_version_that_was_never_read_waits_no_more_when_the_next_cannot_be(
     assert [r["state"] for r in rows] == ["superseded", "failed"]
 
 
-def test_of_two_that_were_read_the_one_that_counts_is_read_again(platform: Platform, purchases: Contract) -> None:
+def test_of_two_that_were_read_the_one_that_counts_is_held_back(platform: Platform, purchases: Contract) -> None:
     land(platform, "a", "x")
     land(platform, "b", "y")
     take_in(purchases)
