@@ -57,10 +57,16 @@ def test_none_stands_in_the_files_of_the_server(scanner: CanaryScanner, server: 
     with connection.cursor() as cursor:
         cursor.execute("checkpoint")
     connection.close()
-    files = [file for file in server.data_dir.resolve().rglob("*") if file.is_file() and file.name != "postmaster.pid"]
-    assert {"base", "pg_wal"} <= {file.relative_to(server.data_dir.resolve()).parts[0] for file in files}
-    for file in files:
-        assert not scanner.scan(file.read_bytes()), file
+    folders = set()
+    for file in server.data_dir.resolve().rglob("*"):
+        if file.is_file() and file.name != "postmaster.pid":
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError:  # the running server removes caches and recycles its log
+                continue
+            assert not scanner.scan(content), file
+            folders.add(file.relative_to(server.data_dir.resolve()).parts[0])
+    assert {"base", "pg_wal"} <= folders
 
 
 def test_none_stands_in_a_table_of_warehouse_or_airflow(scanner: CanaryScanner, server: EmbeddedPostgres) -> None:

@@ -28,13 +28,16 @@ START, DAYS = date(1998, 1, 5), 8
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """A file system of so many MB."""
     folder.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a file system of a few MB")
     try:
-        yield folder
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a file system of a few MB")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", folder], check=True)
     finally:
-        subprocess.run(["umount", folder], check=True)
+        folder.rmdir()
 
 
 @contextmanager
@@ -85,7 +88,7 @@ def test_no_space_for_the_lake(shop: Platform) -> None:
 
 def test_no_space_for_the_warehouse(shop: Platform, postgres: EmbeddedPostgres) -> None:
     home = postgres.data_dir.resolve()
-    with small_disk(home.parent / "small_disk", 96) as disk, tables_on(postgres, disk):
+    with small_disk(home.parent / f"{home.name}_small_disk", 96) as disk, tables_on(postgres, disk):
         assert publications() == 0
         with filled(disk):
             full = run()
