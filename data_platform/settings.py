@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_platform.failures import InputError
@@ -58,6 +59,16 @@ class Settings(BaseSettings):
 
     business_date_offset_days: int = Field(0, description="the business date is today (UTC) minus this many days")
 
+    log_format: Literal["text", "json"] = Field("text", description="what `dp` writes to standard error")
+    alert_webhook_url: SecretStr = Field(SecretStr(""), description="gets alerts as JSON; such addresses hold tokens")
+    alert_email_from: str = Field("", description="sender of alerts")
+    alert_email_to: str = Field("", description="receivers of alerts, separated by commas")
+    alert_smtp_starttls: bool = Field(True, description="encrypt the connection to an smtp:// server")
+    alert_smtp_user: str = Field("", description="empty: the server asks for no login")
+    alert_smtp_password: SecretStr = SecretStr("")
+    alert_smtp_url: str = Field("", description="smtp://HOST:PORT, or smtps://HOST:PORT for TLS from the first byte")
+    runbooks_url: str = Field("", description="where people read docs/runbooks; default: the path in the project")
+
     privacy_hash_key: SecretStr = Field(SecretStr(""), description="HMAC key of the `hash` policy, hex")
     quarantine_key: SecretStr = Field(SecretStr(""), description="Fernet key for quarantined raw text")
 
@@ -69,6 +80,28 @@ class Settings(BaseSettings):
             raise ValueError("must look like postgresql://HOST:PORT/DATABASE")
         if parts.password:
             raise ValueError("must not hold a password; set WAREHOUSE_PASSWORD_PLATFORM and its siblings")
+        return url
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _is_an_address(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if url.get_secret_value() and (parts.scheme not in {"https", "http"} or not parts.hostname):
+            raise ValueError("must look like https://HOST/PATH")
+        return url
+
+    @field_validator("alert_smtp_url")  # after the fields that it looks at
+    @classmethod
+    def _can_send(cls, url: str, info: ValidationInfo) -> str:
+        parts = urlsplit(url)
+        if not url:
+            return url
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or not parts.port or parts.username:
+            raise ValueError("must look like smtp://HOST:PORT or smtps://HOST:PORT")
+        if not info.data.get("alert_email_from") or not info.data.get("alert_email_to"):
+            raise ValueError("needs ALERT_EMAIL_FROM and ALERT_EMAIL_TO")
+        if info.data.get("alert_smtp_user") and parts.scheme == "smtp" and not info.data.get("alert_smtp_starttls"):
+            raise ValueError("would send a password in the clear: use smtps://, or ALERT_SMTP_STARTTLS=true")
         return url
 
     @property
