@@ -12,6 +12,7 @@ from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.gates.verdicts import refuse_ungated
+from data_platform.logs import bind
 from data_platform.published_state import Written, last_totals, open_publication, record_state
 from data_platform.read_set import moved_tables
 from data_platform.runs import Run, StepLog, close_run, drop_schema
@@ -56,6 +57,7 @@ def run_step(run: Run, log: StepLog) -> None:
                     (publication_id, f"feast:{table.table.partition('.')[2]}"),
                 )
         close_run(connection, run, "published")
+    bind(publication_id=publication_id)
     for table in written:
         log.add(
             table.table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,13 @@ from typing import Any, Literal
 from psycopg2 import sql
 from psycopg2.extras import Json
 
+from data_platform import logs
 from data_platform.failures import InputError, PlatformError
 from data_platform.intervals import Interval
 from data_platform.read_set import ReadSet, present_read_set, with_present_versions
 from data_platform.warehouse.connection import Connection, execute, query, transaction
+
+logger = logging.getLogger(__name__)
 
 Verdict = Literal["passed", "warned", "failed"]
 STEPS = (
@@ -120,6 +124,8 @@ def open_run(
     )
     _drop_old_schemas(connection)
     execute(connection, sql.SQL("create schema {}").format(sql.Identifier(run.schema)))
+    days = str(asked) if asked else None
+    logs.event(logger, "run opened", run_id=run.run_id, kind=kind, asked=days, through_day=through_day)
     return run
 
 
@@ -216,6 +222,7 @@ def recorded_step(run: Run, step: str) -> Iterator[StepLog]:
         execute(connection, "delete from ops.run_steps where run_id = %s and step = %s", (run.run_id, step))
         _write_line(connection, log, {"subject": ""}, "running", None)
     started = time.monotonic()
+    logs.event(logger, "step started")
     try:
         yield log
     except BaseException as error:
@@ -226,6 +233,9 @@ def recorded_step(run: Run, step: str) -> Iterator[StepLog]:
 
 
 def _finish(log: StepLog, state: str, seconds: float, message: str) -> None:
+    for line in log.lines:
+        logs.event(logger, "step line", **line)
+    logs.event(logger, f"step {state}", seconds=round(seconds, 3))
     with transaction() as connection:
         execute(
             connection,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
+from data_platform import logs
 from data_platform.causes import explained
 from data_platform.failures import InputError, PermanentFailure, TransientFailure
 from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, recorded_step, renew_versions, reopen
@@ -59,7 +60,7 @@ def perform(run_id: str, name: str) -> StepLog:
             run = renew_versions(connection, run, FIRST_READ[name])
     step = find_step(name)
     try:
-        with recorded_step(run, name) as log, explained():
+        with logs.bound(run_id=run_id, step=name), recorded_step(run, name) as log, explained():
             step(run, log)
     except TransientFailure:
         raise

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from data_platform import logs
 from data_platform.failures import PlatformError
 
 P = ParamSpec("P")
@@ -67,8 +68,11 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool, column
 
 def fail(error: PlatformError) -> NoReturn:
     """Reports a failure as one message and ends with its exit code."""
-    errors.print(f"[bold red]{error.kind} failure:[/] ", end="")
-    errors.print(str(error), markup=False)
+    if logs.is_json():
+        logs.report_failure(error, kind=error.kind, message=error.message, hint=error.hint, exit_code=error.exit_code)
+    else:
+        errors.print(f"[bold red]{error.kind} failure:[/] ", end="")
+        errors.print(str(error), markup=False)
     raise typer.Exit(error.exit_code)
 
 
