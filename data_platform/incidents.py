@@ -10,12 +10,12 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from io import FileIO
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import psycopg2
 
@@ -30,6 +30,7 @@ FIELDS = ("dag", "step", "kind", "severity", "message", "run_id", "runbook", "lo
 UNREACHABLE = (PlatformError, psycopg2.Error)
 KEPT = "incidents.json"
 Entry = dict[str, Any]
+T = TypeVar("T")
 
 
 class Book(Protocol):
@@ -41,6 +42,10 @@ class Book(Protocol):
 
     def note_told(self, alert: Alert) -> None:
         """Notes that somebody was."""
+        ...
+
+    def end(self, dag: str, step: str) -> list[Alert]:
+        """Resolves what is open of a step; returns the notices for those who were told of it."""
         ...
 
 
@@ -68,14 +73,13 @@ class WarehouseBook:
         )
 
     def end(self, dag: str, step: str) -> list[Alert]:
-        """Resolves what is open of a step; returns what somebody was told of."""
         rows = query(
             self._connection,
             """update ops.incidents set resolved_at = clock_timestamp()
                where dag = %s and step = %s and resolved_at is null returning *""",
             (dag, step),
         )
-        return [_alert(row) for row in rows if row["told_at"]]
+        return [_notice(row) for row in rows if row["told_at"]]
 
     def _upsert(self, key: str, entry: Entry) -> bool:
         (row,) = query(
@@ -127,21 +131,18 @@ class FileBook:
     def note_told(self, alert: Alert) -> None:
         self._kept[alert.incident_key]["told_at"] = _now()
 
+    def end(self, dag: str, step: str) -> list[Alert]:
+        ended = [key for key, entry in self._kept.items() if (entry["dag"], entry["step"]) == (dag, step)]
+        entries = [self._kept.pop(key) for key in ended]
+        return [_notice(entry) for entry in entries if entry["told_at"]]
+
 
 def report_failure(alert: Alert) -> None:
     """Notes the failure, and sends the alert unless somebody was told of the same incident before.
 
     An alert that no channel took is sent again at the next occurrence.
     """
-    try:
-        with _kept_entries() as kept, transaction(application="dp alert") as connection:
-            book = WarehouseBook(connection)
-            book.take_over(kept)
-            _tell_once(book, alert)
-    except UNREACHABLE as error:
-        log.warning("the incident is kept in %s: the warehouse cannot take it (%s)", KEPT, type(error).__name__)
-        with _kept_entries() as kept:
-            _tell_once(FileBook(kept), alert)
+    _in_book(lambda book: _tell_once(book, alert))
 
 
 def _tell_once(book: Book, alert: Alert) -> None:
@@ -150,20 +151,22 @@ def _tell_once(book: Book, alert: Alert) -> None:
 
 
 def report_success(dag: str, step: str) -> None:
-    """Ends the incidents of a step, and tells so whoever was told of them.
+    """Ends the incidents of a step, and tells so whoever was told of them."""
+    for notice in _in_book(lambda book: book.end(dag, step)):
+        send(notice)
 
-    While the warehouse is away nothing ends: the next success does it.
-    """
+
+def _in_book(act: Callable[[Book], T]) -> T:
+    """Does something with the warehouse's book, or with the file while the warehouse is away."""
     try:
         with _kept_entries() as kept, transaction(application="dp alert") as connection:
             book = WarehouseBook(connection)
             book.take_over(kept)
-            ended = book.end(dag, step)
+            return act(book)
     except UNREACHABLE as error:
-        log.warning("incidents of %s.%s stay open: %s", dag, step, type(error).__name__)
-        return
-    for alert in ended:
-        send(alert)
+        log.warning("the warehouse cannot keep incidents now (%s); %s does", type(error).__name__, KEPT)
+        with _kept_entries() as kept:
+            return act(FileBook(kept))
 
 
 def resolve(incident_id: int) -> Alert:
@@ -181,10 +184,10 @@ def resolve(incident_id: int) -> Alert:
         )
     if not rows:
         raise InputError(f"no open incident has the number {incident_id}", hint="`dp incidents --open` lists them")
-    alert = _alert(rows[0])
+    notice = _notice(rows[0])
     if rows[0]["told_at"]:
-        send(alert)
-    return alert
+        send(notice)
+    return notice
 
 
 def list_incidents(connection: Connection, *, open_only: bool, limit: int) -> list[dict[str, Any]]:
@@ -213,7 +216,7 @@ def _entry(alert: Alert) -> Entry:
     }
 
 
-def _alert(row: dict[str, Any]) -> Alert:
+def _notice(row: dict[str, Any]) -> Alert:
     """The notice that an incident is over."""
     return replace(Alert(**{name: row[name] for name in FIELDS}), status="resolved")
 

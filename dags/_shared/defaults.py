@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import DeadlineAlert, DeadlineReference, ExceptionRetryPolicy, RetryAction, RetryRule, SyncCallback
 
-from dags._shared.alerts import report_failed_task, report_missed_deadline
+from dags._shared.alerts import failed_task, report_missed_deadline, report_succeeded_task
 from dags._shared.dp import TransientStepFailure
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
@@ -82,7 +82,7 @@ def deadline(within: timedelta, runbook: str, *, after: str = "logical date") ->
     return DeadlineAlert(
         reference=references[after],
         interval=within,
-        callback=SyncCallback(report_missed_deadline, kwargs={"runbook": str(RUNBOOKS / f"{runbook}.md")}),
+        callback=SyncCallback(report_missed_deadline, kwargs={"runbook": runbook}),
     )
 
 
@@ -97,7 +97,8 @@ def common(text: str, runbook: str, tags: set[Tag]) -> dict[str, Any]:
         "default_args": {
             "owner": OWNER,
             "execution_timeout": timedelta(hours=4),
-            "on_failure_callback": report_failed_task,
+            "on_failure_callback": failed_task(runbook),
+            "on_success_callback": report_succeeded_task,
             **RETRIES,
         },
     }

@@ -15,20 +15,44 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from dags._shared.links import DATA_DOCS, DBT_MODELS
 from dags._shared.process import Finished, StreamedProcess
-from data_platform.failures import TransientFailure
+from data_platform.failures import BudgetFailure, GateFailure, InputError, PermanentFailure, TransientFailure
+from data_platform.logs import failure_told_in
 from data_platform.settings import get_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-REPORTED = re.compile(r"^(permanent|transient|gate|budget) failure: ")
+FAILURES = (InputError, PermanentFailure, TransientFailure, GateFailure, BudgetFailure)
+KINDS = {failure.exit_code: failure.kind for failure in FAILURES}
+LOST, UNKNOWN = "lost", "unknown"  # kinds of failures that nobody reported
+REPORTED = re.compile(rf"^({'|'.join(sorted(set(KINDS.values())))}) failure: ")
 LONGEST_RESULT = 200
 SHOWN_LINES = 20
 OF_AIRFLOW_ONLY = ("AIRFLOW_", "_AIRFLOW_", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 class TransientStepFailure(AirflowException):
-    """May pass when tried again; the one failure that ``defaults.RETRIES`` retries."""
+    """May pass when tried again; the one failure that ``defaults.RETRIES`` retries.
+
+    Args:
+        message: the last thing in the task's log.
+        reported: what the command reported; unlike its other lines it may be sent to people.
+        kind: of the failure, for its alert.
+    """
+
+    def __init__(self, message: str, *, reported: str = "", kind: str = TransientFailure.kind) -> None:
+        super().__init__(message)
+        self.reported = reported
+        self.kind = kind
+
+
+class FinalStepFailure(AirflowFailException):
+    """Would only fail again. Arguments as above."""
+
+    def __init__(self, message: str, *, reported: str = "", kind: str) -> None:
+        super().__init__(message)
+        self.reported = reported
+        self.kind = kind
 
 
 def program() -> Path:
@@ -126,21 +150,32 @@ class GateOperator(DpOperator):
     operator_extra_links = (DATA_DOCS,)
 
 
-def failure_of(finished: Finished) -> AirflowException:
+def failure_of(finished: Finished) -> TransientStepFailure | FinalStepFailure:
     """The exception that makes Airflow retry what may pass, and only that."""
-    message = reported_message(finished)
+    reported = reported_message(finished.errors)
     if finished.code < 0:
-        return TransientStepFailure(f"signal {-finished.code} ended the command\n{message}")
+        end = f"signal {-finished.code} ended the command"
+        return TransientStepFailure(f"{end}\n{_last_lines(finished)}".strip(), reported=end, kind=LOST)
+    end = f"the command ended with code {finished.code}"
+    message = reported or _last_lines(finished) or f"{end} and said nothing"
+    said = reported or f"{end}; its log says what happened"
     if finished.code == TransientFailure.exit_code:
-        return TransientStepFailure(message)
-    return AirflowFailException(message)
+        return TransientStepFailure(message, reported=said)
+    return FinalStepFailure(message, reported=said, kind=KINDS.get(finished.code, UNKNOWN))
 
 
-def reported_message(finished: Finished) -> str:
-    """What ``dp`` said of its failure: from the last report on, else the last lines."""
-    starts = [i for i, line in enumerate(finished.errors) if REPORTED.match(line)]
-    lines = finished.errors[starts[-1] :] if starts else finished.errors[-SHOWN_LINES:]
-    return "\n".join(lines).strip() or f"the command ended with code {finished.code} and said nothing"
+def reported_message(errors: Sequence[str]) -> str:
+    """What ``dp`` reported of its failure, in text or JSON: the last report, whole; empty when there is none."""
+    for place in range(len(errors) - 1, -1, -1):
+        if told := failure_told_in(errors[place]):
+            return told
+        if REPORTED.match(errors[place]):
+            return "\n".join(errors[place:]).strip()
+    return ""
+
+
+def _last_lines(finished: Finished) -> str:
+    return "\n".join(finished.errors[-SHOWN_LINES:]).strip()
 
 
 def select_fields(finished: Finished, names: Sequence[str]) -> dict[str, str | int | float | bool | None]:

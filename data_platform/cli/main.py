@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from contextlib import suppress
 from importlib.metadata import entry_points
 
 import typer
 
+from data_platform import logs
 from data_platform.causes import explained
-from data_platform.cli import build, contracts, deliveries, gates, platform, publications, rollbacks, runs, sql
+from data_platform.cli import (
+    alerts,
+    build,
+    contracts,
+    deliveries,
+    gates,
+    platform,
+    publications,
+    rollbacks,
+    runs,
+    sql,
+)
 from data_platform.cli.output import errors, fail
-from data_platform.failures import PlatformError
+from data_platform.failures import InputError, PlatformError
+from data_platform.settings import get_settings
 
 COMMANDS = "data_platform.commands"
 
@@ -26,7 +39,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode="rich",
     )
-    for module in (runs, build, gates, deliveries, publications, rollbacks, contracts, sql, platform):
+    for module in (runs, build, gates, deliveries, publications, rollbacks, contracts, sql, platform, alerts):
         module.register(app)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
         entry.load()(app)
@@ -35,7 +48,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of ``dp``: a failure of a known type is one message and an exit code, never a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logs.configure(_log_format())
     try:
         with explained():
             build_app()()
@@ -47,6 +60,20 @@ def main() -> None:
     except KeyboardInterrupt:
         errors.print("stopped; published state is as it was, the next run derives the work again")
         sys.exit(130)
+    except Exception as error:
+        if not logs.is_json():
+            raise
+        places = logs.places(error.__traceback__)
+        message = f"{type(error).__name__} at {places[-1]}"
+        logs.report_failure(error, kind="unknown", message=message, exit_code=1)
+        sys.exit(1)
+
+
+def _log_format() -> str:
+    """The setting; text while the settings are wrong, which the command itself will say."""
+    with suppress(InputError):
+        return get_settings().log_format
+    return "text"
 
 
 if __name__ == "__main__":

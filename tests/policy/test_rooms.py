@@ -14,7 +14,14 @@ BELOW: dict[str, set[str]] = {
     "dags": {"data_platform"},
 }
 # Airflow's environment has neither Spark nor dbt nor a warehouse driver to spare for the DAG files.
-LIGHT = {"data_platform.failures", "data_platform.settings", "data_platform.contracts", "data_platform.intervals"}
+LIGHT = {
+    "data_platform.alerts",
+    "data_platform.contracts",
+    "data_platform.failures",
+    "data_platform.intervals",
+    "data_platform.logs",
+    "data_platform.settings",
+}
 
 
 def imports(file: Path) -> set[str]:
