@@ -36,7 +36,7 @@ KEY_HEX = 16
 EXAMPLE = re.compile(r"^\s*example:")
 # Messages name no persons; should one quote a value all the same, it goes no further than the log.
 PERSONAL = re.compile(
-    r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
+    r"[^\s@]+@[^\s@]+\.[^\s@]+"  # e-mail, with what adheres to it
     r"|\+\d(?:[ ()/.-]*\d){7,}"  # international telephone number
     r"|\b(?!\d{4}-\d\d-\d\d)\d(?:[ -]?\d){12,18}\b"  # payment card; two days side by side are none
 )
