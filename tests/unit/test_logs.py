@@ -109,12 +109,12 @@ def test_an_error_that_nobody_foresaw_is_told_without_its_message(stream: io.Str
 
 
 def test_what_is_printed_becomes_events(stream: io.StringIO) -> None:
-    sys.stderr.write("half ")
-    sys.stderr.write("a line\nand a ")
-    sys.stderr.flush()
+    printed = logs.Lines(stream)
+    printed.write("half ")
+    printed.write("a line\nand a ")
+    printed.flush()
     assert [line["event"] for line in lines(stream)] == ["half a line"]
-    assert isinstance(sys.stderr, logs.Lines)
-    sys.stderr.end()
+    printed.end()
     assert [line["event"] for line in lines(stream)] == ["half a line", "and a"]
 
 
