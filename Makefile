@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test lint bench docs lock screenshots clean setup setup-dev setup-bench
+.PHONY: help demo up down status backup restore test lint bench docs lock screenshots clean setup setup-dev setup-bench
 
 PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
@@ -34,6 +34,12 @@ down: ## Stop the platform; data stays
 
 status: ## Tell what runs, where, and with how much memory
 	@if [[ -x $(DP) ]]; then $(DP) status; else echo "nothing is set up here; run make demo"; fi
+
+backup: setup ## Back up databases, lake and deliveries, also while the platform works (TO=folder)
+	@$(DP) backup $(if $(TO),--to "$(TO)")
+
+restore: setup ## Restore a backup into an empty place (FROM=folder)
+	@$(DP) restore "$(or $(FROM),$(error say which: make restore FROM=folder; dp backup list names them))"
 
 test: setup-dev ## Run all tests, with coverage (PYTEST='-k name' for some, without)
 	.venv/bin/python -m pytest $(PYTEST)

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(PROJECT_ROOT / ".state", description="everything the running platform writes")
     landing_url: str = Field("", description="where deliveries land; default: state_dir/landing")
     lake_url: str = Field("", description="where the Delta tables live; default: state_dir/lake")
+    backup_dir: str = Field("", description="where backups go; default: state_dir/backups")
 
     warehouse_url: str = Field("", description="postgresql://HOST:PORT/DATABASE, without user and password")
     warehouse_password_platform: SecretStr = SecretStr("")
@@ -113,6 +114,11 @@ class Settings(BaseSettings):
     def lake(self) -> str:
         """Root of the lake, without a trailing slash."""
         return (self.lake_url or str(self.state_dir / "lake")).rstrip("/")
+
+    @property
+    def backups(self) -> Path:
+        """Where backups go unless told otherwise."""
+        return Path(self.backup_dir or self.state_dir / "backups")
 
     @property
     def contracts_dir(self) -> Path:

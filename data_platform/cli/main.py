@@ -12,6 +12,7 @@ from data_platform import logs
 from data_platform.causes import explained
 from data_platform.cli import (
     alerts,
+    backup,
     build,
     contracts,
     deliveries,
@@ -39,7 +40,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode="rich",
     )
-    for module in (runs, build, gates, deliveries, publications, rollbacks, contracts, sql, platform, alerts):
+    for module in (runs, build, gates, deliveries, publications, rollbacks, contracts, sql, platform, backup, alerts):
         module.register(app)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
         entry.load()(app)

@@ -150,10 +150,13 @@ def up(listener: Listener | None = None) -> Settings:
     """Starts whatever does not run, each part as soon as it can, and returns the settings.
 
     Raises:
-        PlatformError: when a part could not start, before anything is started; or else the first part that does not
-            start, and the others stay up.
+        PlatformError: when a part could not start or a restore was cut off, before anything is started; or else the
+            first part that does not start, and the others stay up.
     """
+    from data_platform.local.restore import refuse_half_restored
+
     settings = set_up()
+    refuse_half_restored(settings)
     components = platform_components(settings)
     for part in components:
         part.check()

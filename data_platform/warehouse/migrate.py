@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_platform.failures import PermanentFailure
-from data_platform.warehouse.connection import execute, open_connection, query
+from data_platform.warehouse.connection import Connection, execute, open_connection, query
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 7_410_001
@@ -39,39 +40,71 @@ def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
     return migrations
 
 
+def refuse_other_history(applied: Mapping[int, tuple[str, str]], migrations: Sequence[Migration]) -> None:
+    """Stops before a warehouse that these migrations did not make is touched.
+
+    Args:
+        applied: number to name and sha256 of what the warehouse was made by.
+
+    Raises:
+        PermanentFailure: when it is newer than the migrations, or one of them was edited afterwards.
+    """
+    known = {m.number: m for m in migrations}
+    if newer := [f"{number:04d}_{name}" for number, (name, _) in sorted(applied.items()) if number not in known]:
+        raise PermanentFailure(
+            f"the warehouse is newer than this checkout, which does not know {', '.join(newer)}.sql",
+            hint="check out the version that wrote it, or a newer one; nothing was changed",
+        )
+    for number, (_, sha256) in sorted(applied.items()):
+        if known[number].sha256 != sha256:
+            raise PermanentFailure(
+                f"migration {number:04d}_{known[number].name}.sql was edited after it was applied",
+                hint="restore the file and write the change as a new migration",
+            )
+
+
+def applied_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
+    """Number to name and sha256 of what was applied to the warehouse; empty for one that is new."""
+    (there,) = query(connection, "select to_regclass('public.migrations') is not null as is_there")
+    if not there["is_there"]:
+        return {}
+    rows = query(connection, "select number, name, sha256 from public.migrations order by number")
+    return {r["number"]: (r["name"], r["sha256"]) for r in rows}
+
+
 def migrate(folder: Path = MIGRATIONS) -> list[str]:
     """Applies what is not applied yet; returns the names of what it applied.
 
+    Each migration is one transaction: one that is cut off leaves the version before it.
+
     Raises:
-        PermanentFailure: when an applied migration was edited afterwards.
+        PermanentFailure: when the warehouse is newer than the folder, or an applied migration was edited afterwards.
     """
-    applied_now: list[str] = []
+    migrations = read_migrations(folder)
     connection = open_connection(application="dp migrate")
     try:
         with connection:
+            refuse_other_history(applied_migrations(connection), migrations)
             execute(
                 connection,
                 "create table if not exists public.migrations (number int primary key, name text not null,"
                 " sha256 text not null, applied_at timestamptz not null default clock_timestamp())",
             )
-        for migration in read_migrations(folder):
-            with connection:
-                execute(connection, "select pg_advisory_xact_lock(%s)", (LOCK,))
-                done = query(connection, "select sha256 from public.migrations where number = %s", (migration.number,))
-                if done and done[0]["sha256"] != migration.sha256:
-                    raise PermanentFailure(
-                        f"migration {migration.number:04d}_{migration.name}.sql was edited after it was applied",
-                        hint="restore the file and write the change as a new migration",
-                    )
-                if done:
-                    continue
-                execute(connection, migration.sql)
-                execute(
-                    connection,
-                    "insert into public.migrations (number, name, sha256) values (%s, %s, %s)",
-                    (migration.number, migration.name, migration.sha256),
-                )
-                applied_now.append(f"{migration.number:04d}_{migration.name}")
+        return [f"{m.number:04d}_{m.name}" for m in migrations if _apply(connection, m)]
     finally:
         connection.close()
-    return applied_now
+
+
+def _apply(connection: Connection, migration: Migration) -> bool:
+    """Applies a migration in a transaction of its own; False when it, or somebody meanwhile, has done so."""
+    with connection:
+        execute(connection, "select pg_advisory_xact_lock(%s)", (LOCK,))
+        if query(connection, "select from public.migrations where number = %s", (migration.number,)):
+            return False
+        execute(connection, migration.sql)
+        execute(
+            connection,
+            "insert into public.migrations (number, name, sha256) values (%s, %s, %s)",
+            (migration.number, migration.name, migration.sha256),
+        )
+    return True
