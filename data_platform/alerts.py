@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Status = Literal["open", "resolved", "test"]
 Severity = Literal["error", "warning"]
+DEADLINE = "deadline"  # the kind of a run that is late
 TIMEOUT_S = 10
 LONGEST_MESSAGE = 2_000
 KEY_HEX = 16
@@ -83,7 +84,7 @@ class Alert:
     @property
     def incident_key(self) -> str:
         """Equal for alerts of the same incident. A deadline is missed anew by each run."""
-        same = self.run_id if self.kind == "deadline" else VARYING.sub("#", self.message.lower())
+        same = self.run_id if self.kind == DEADLINE else VARYING.sub("#", self.message.lower())
         text = json.dumps([self.dag, self.step, self.kind, same])
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_HEX]
 
@@ -93,7 +94,7 @@ class Alert:
         what = f"{self.dag}.{self.step}" if self.step else self.dag
         if self.status != "open":
             return f"{self.status}: {what}"
-        return f"{what} missed its deadline" if self.kind == "deadline" else f"{what} failed ({self.kind})"
+        return f"{what} missed its deadline" if self.kind == DEADLINE else f"{what} failed ({self.kind})"
 
     @property
     def runbook_link(self) -> str:

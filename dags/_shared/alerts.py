@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from dags._shared.dp import LOST, UNKNOWN, FinalStepFailure, TransientStepFailure
 from dags._shared.links import run_of
-from data_platform.alerts import Alert, Severity, report_failure, report_success
+from data_platform.alerts import DEADLINE, Alert, Severity, report_failure, report_success
 from data_platform.failures import BudgetFailure, GateFailure, TransientFailure
 
 Callback = Callable[[Mapping[str, Any]], None]
 WHOLE_RUN = ""
-DEADLINE = "deadline"
 # What to read first: by the step, else by the kind of failure, else what the DAG names.
 RUNBOOK_OF_STEP = {"report": "late-or-wrong-file"}
 RUNBOOK_OF_KIND = {GateFailure.kind: "failed-gate", TransientFailure.kind: "platform-up-and-down"}
@@ -48,6 +49,7 @@ def report_succeeded_task(context: Mapping[str, Any]) -> None:
 def report_missed_deadline(*, runbook: str, context: Mapping[str, Any]) -> None:
     """Airflow calls this when a run has not ended by its deadline."""
     run = context["dag_run"]
+    page = f"/dags/{run['dag_id']}/runs/{quote(run['dag_run_id'])}"
     report_failure(
         Alert(
             dag=run["dag_id"],
@@ -56,6 +58,7 @@ def report_missed_deadline(*, runbook: str, context: Mapping[str, Any]) -> None:
             kind=DEADLINE,
             message=f"the run has not ended by {context['deadline']['deadline_time']}",
             runbook=runbook,
+            log_url=conf.get("api", "base_url", fallback="").rstrip("/") + page,
         )
     )
 

@@ -8,13 +8,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import Distribution
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
 
 ROOT = Path(__file__).parents[3]
 
@@ -104,6 +108,24 @@ def metadata(project: Path) -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+Trigger = Callable[..., "DagRun"]
+
+
+@pytest.fixture
+def trigger(metadata: None, dp: FakeDp) -> Trigger:
+    """Runs a DAG to its end in this process; retries come after a blink."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    def run(dag_id: str, logical_date: datetime | None = datetime(2026, 3, 2, 9, tzinfo=UTC), **conf: Any) -> DagRun:
+        dag = DagBag(ROOT / "dags" / f"{dag_id}.py").dags[dag_id]
+        dag.deadline = None  # DAG.test() looks deadlines up by the id that only a scheduler's copy of the DAG has
+        for task in dag.tasks:
+            task.retry_delay = task.max_retry_delay = timedelta(seconds=0.1)
+        return dag.test(logical_date=logical_date, run_conf=conf)
+
+    return run
 
 
 @pytest.fixture

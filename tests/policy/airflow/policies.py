@@ -15,6 +15,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, CronDataIntervalTimetable, RetryAction
 from airflow.serialization.serialized_objects import DagSerialization
 
+from dags._shared import alerts
 from dags._shared.chain import steps
 from dags._shared.defaults import RUNBOOKS, Tag
 from dags._shared.dp import DpOperator, TransientStepFailure
@@ -110,6 +111,19 @@ def retries_only_what_is_transient(file: DagFile) -> Iterator[str]:
                 yield f"{task.task_id}: {type(error).__name__} does not {action.value}"
 
 
+def tells_of_failures_once_they_are_final(file: DagFile) -> Iterator[str]:
+    for task in file.tasks:
+        told = [callback.__module__ for callback in (*task.on_failure_callback, *task.on_success_callback)]
+        if told != [alerts.__name__] * 2:
+            yield f"{task.task_id}: its end is told to {told}"
+        if task.on_retry_callback:
+            yield f"{task.task_id}: tells of a try that is followed by another"
+    for dag in file.dags:
+        for deadline in dag.deadline:
+            if deadline.callback.path != f"{alerts.__name__}.{alerts.report_missed_deadline.__name__}":
+                yield f"{dag.dag_id}: a missed deadline is told to {deadline.callback.path}"
+
+
 def gates_stand_before_every_publication(file: DagFile) -> Iterator[str]:
     for task in file.tasks:
         if not isinstance(task, DpOperator) or task.arguments[0] != "publish":
@@ -193,6 +207,7 @@ POLICIES: dict[str, Callable[[DagFile], Iterator[str]]] = {
         has_notes_and_a_runbook_that_exists,
         has_a_deadline,
         retries_only_what_is_transient,
+        tells_of_failures_once_they_are_final,
         gates_stand_before_every_publication,
         goes_on_only_after_success,
         holds_only_commands_of_dp,
