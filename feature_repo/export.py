@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
 
+from data_platform.logs import bind
 from data_platform.runs import Run, StepLog
 from data_platform.warehouse.connection import Connection, execute, open_connection, query
 from feature_repo.online import (
@@ -59,6 +60,8 @@ def run_step(run: Run, log: StepLog) -> None:  # noqa: ARG001 - the outbox names
         if not work:
             log.add("feast", rows_changed=0, message="nothing waits")
             return
+        if waited_for := [publication for one in work for publication in one.publications]:
+            bind(publication_id=max(waited_for))
         store = open_store()
         apply(store)
         for one in work:
