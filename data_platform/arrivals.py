@@ -80,6 +80,41 @@ def changes_of_days(
                from before as b
                join ops.withdrawals as d using (file_id)
            ),
+           attempt_before as (
+               select w.day, (attempt ->> 0)::bigint as file_id, (attempt ->> 1)::bigint as ingest_id
+               from wanted as w
+               join ops.publications as p using (publication_id)
+               cross join jsonb_array_elements(p.input_files -> %(dataset)s) as attempt
+               where w.restores is null
+           ),
+           overridden_before as (
+               select r.day, r.override_id
+               from attempt_before as b
+               join quarantine.override_results as r using (file_id, ingest_id, day)
+           ),
+           overridden as (
+               select w.day, r.override_id
+               from wanted as w
+               join quarantine.override_results as r using (day)
+               join unnest(%(live)s::bigint[], %(live_ingests)s::bigint[]) as a (file_id, ingest_id)
+                   using (file_id, ingest_id)
+               where w.publication_id is not null and w.restores is null
+           ),
+           corrected as (
+               -- A row comes by its override, and goes by what took that back or took its place.
+               select n.day, o.arrived_at
+               from (table overridden except table overridden_before) as n
+               join quarantine.row_overrides as o using (override_id)
+               union all
+               select b.day, least(r.arrived_at, min(later.arrived_at))
+               from (table overridden_before except table overridden) as b
+               join quarantine.row_overrides as o using (override_id)
+               left join quarantine.revocations as r using (override_id)
+               left join quarantine.row_overrides as later
+                   on (later.dataset, later.raw_digest, later.occurrence) = (o.dataset, o.raw_digest, o.occurrence)
+                   and later.extract_day is not distinct from o.extract_day and later.override_id > o.override_id
+               group by b.day, b.override_id, r.arrived_at
+           ),
            decided as (
                select h.day, case when w.restores = h.publication_id then r.decided_at else r.released_at end
                        - make_interval(days => %(offset)s) as decided_at
@@ -100,6 +135,8 @@ def changes_of_days(
                union all
                select day, arrived_at, null from gave_way
                union all
+               select day, arrived_at, null from corrected
+               union all
                select day, decided_at, decided_at from decided
            ) as c using (day)
            group by w.day, w.restores order by w.day""",
@@ -111,11 +148,13 @@ def changes_of_days(
 def _parameters(
     contract: Contract, days: Collection[date], attempts: Iterable[tuple[int, int]], restored: Mapping[date, int]
 ) -> dict[str, Any]:
+    live = list(attempts)
     return {
         "dataset": contract.dataset,
         "table": contract.table,
         "days": list(days),
-        "live": [file_id for file_id, _ in attempts],
+        "live": [file_id for file_id, _ in live],
+        "live_ingests": [ingest_id for _, ingest_id in live],
         "restored_days": list(restored),
         "restored": list(restored.values()),
         # Decisions are taken by the clock on the wall; deliveries arrive by that of the business.

@@ -18,6 +18,7 @@ from data_platform.contracts.document import ingest_hash
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
 from data_platform.manifest import Said, read_manifest
+from data_platform.overrides import OverrideResult, digest_of, record_results
 from data_platform.settings import get_settings
 from data_platform.warehouse.connection import Connection, execute, query
 from data_platform.withdrawals import end_versions
@@ -218,6 +219,7 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
     """Deliveries whose rows should count, but are not in the lake as the present contract reads them, oldest first.
 
     Of equal ones it is the first that still stands at its path; and none, when one has been read already, or cannot be.
+    What has been read is read again when its row overrides have changed, as long as the file is there.
     """
     rows = query(
         connection,
@@ -231,16 +233,23 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
                where ingest_id is not null or (is_there and failed_version is distinct from %(version)s)
                order by path, file_id desc
            ),
+           refixed as (
+               select file_id from quarantine.refixed_deliveries where dataset = %(dataset)s
+           ),
            content as (
-               select min(file_id) filter (where is_there) as file_id
+               select
+                   min(file_id) filter (where is_there) as file_id,
+                   bool_or(coalesce(%(version)s in (input_version, failed_version), false)) as is_done
                from present group by sha256, extract_day
-               having not bool_or(coalesce(%(version)s in (input_version, failed_version), false))
+               having
+                   not bool_or(coalesce(%(version)s in (input_version, failed_version), false))
+                   or bool_or(file_id in (table refixed))
            )
-           select file_id, dataset, path, sha256, size_bytes, extract_day, arrived_at
+           select is_done, file_id, dataset, path, sha256, size_bytes, extract_day, arrived_at
            from ops.files join content using (file_id) order by file_id""",
         {"dataset": contract.dataset, "version": input_version(contract)},
     )
-    return [Delivery(**r) for r in rows]
+    return [Delivery(**r) for r in rows if not r.pop("is_done") or local_path(r["path"]).exists()]
 
 
 def next_ingest_id(connection: Connection) -> int:
@@ -257,8 +266,12 @@ def mark_live(
     rows_read: int,
     days: Sequence[DayDigest],
     quarantined: Sequence[QuarantinedRow],
+    overridden: Sequence[OverrideResult] = (),
 ) -> None:
     """Makes an attempt the one that counts; call it after the lake's commit, in one transaction a batch.
+
+    Args:
+        overridden: what became of the row overrides that were looked at; those that hold are among the live rows.
 
     Raises:
         AssertionError: when rows read are not rows live plus rows quarantined.
@@ -267,13 +280,14 @@ def mark_live(
     assert rows_read == rows_live + len(quarantined), (
         f"{delivery.path}: {rows_read} rows read, but {rows_live} live and {len(quarantined)} quarantined"
     )
+    overrides = record_results(connection, delivery.file_id, ingest_id, overridden)
     execute(
         connection,
         """update ops.files
            set ingest_id = %s, input_version = %s, rows_read = %s, rows_live = %s, rows_quarantined = %s,
-               failure = null, failed_version = null
+               failure = null, failed_version = null, overrides = %s
            where file_id = %s""",
-        (ingest_id, input_version(contract), rows_read, rows_live, len(quarantined), delivery.file_id),
+        (ingest_id, input_version(contract), rows_read, rows_live, len(quarantined), overrides, delivery.file_id),
     )
     execute(connection, "delete from ops.file_days where file_id = %s", (delivery.file_id,))
     execute(connection, "delete from quarantine.rows where file_id = %s", (delivery.file_id,))
@@ -285,8 +299,8 @@ def mark_live(
         )
         execute_values(
             cursor,
-            "insert into quarantine.rows (dataset, file_id, line, rule, column_name, raw_text, raw_encrypted, row_key)"
-            " values %s",
+            "insert into quarantine.rows"
+            " (dataset, file_id, line, rule, column_name, raw_text, raw_encrypted, raw_digest, row_key) values %s",
             [
                 (
                     delivery.dataset,
@@ -296,6 +310,7 @@ def mark_live(
                     q.column,
                     q.raw if isinstance(q.raw, str) else None,
                     q.raw if isinstance(q.raw, bytes) else None,
+                    digest_of(q.raw),
                     Json(q.key) if q.key else None,
                 )
                 for q in quarantined
@@ -303,12 +318,18 @@ def mark_live(
         )
 
 
-def mark_failed(connection: Connection, contract: Contract, delivery: Delivery, failure: str) -> None:
-    """Records that a delivery cannot be read; what was live of its path before, or of itself, stays live."""
+def mark_failed(
+    connection: Connection, contract: Contract, delivery: Delivery, failure: str, *, overrides: Sequence[int] = ()
+) -> None:
+    """Records that a delivery cannot be read; what was live of its path before, or of itself, stays live.
+
+    Args:
+        overrides: numbers of the row overrides that it was to be read with; with others it is tried again.
+    """
     execute(
         connection,
-        "update ops.files set failed_version = %s, failure = %s where file_id = %s",
-        (input_version(contract), failure, delivery.file_id),
+        "update ops.files set failed_version = %s, failure = %s, overrides = %s where file_id = %s",
+        (input_version(contract), failure, sorted(overrides), delivery.file_id),
     )
 
 

@@ -13,6 +13,7 @@ from data_platform.contracts.model import Contract
 from data_platform.holds import Hold, active_holds, rows_of
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
+from data_platform.overrides import refixed_contents
 from data_platform.runs import Run
 from data_platform.warehouse.connection import Connection, execute, query
 
@@ -230,7 +231,7 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
                where dataset = %s and state in ('live', 'failed') and failed_version = %s""",
             (contract.dataset, version),
         )
-        found += [Stale(contract.table, d.path, "delivery not read yet") for d in to_ingest(connection, contract)]
+        found += _unread(connection, contract)
         found += [Stale(contract.table, f["path"], f"held back: {f['failure']}") for f in failed]
         found += [
             Stale(contract.table, str(day), reason)
@@ -255,6 +256,17 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
             ]
             found += [Stale(contract.table, str(day), "due" if day <= delivered else waits) for day in due]
     return found
+
+
+def _unread(connection: Connection, contract: Contract) -> list[Stale]:
+    """Deliveries that are to be read, again where row overrides have changed; of some of these the file is gone."""
+    fixed = refixed_contents(connection, contract.dataset)
+    found = []
+    for delivery in to_ingest(connection, contract):
+        is_fixed = fixed.pop((delivery.sha256, delivery.extract_day), None)
+        found.append(Stale(contract.table, delivery.path, "quarantine fixed" if is_fixed else "delivery not read yet"))
+    gone = "held back: quarantine fixed, but the file has left landing; land it again with the same content"
+    return found + [Stale(contract.table, path, gone) for path in fixed.values()]
 
 
 def is_work(stale: Stale) -> bool:

@@ -15,6 +15,7 @@ from data_platform import lake
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
 from data_platform.ledger import DayDigest, Delivery, QuarantinedRow
+from data_platform.overrides import OverrideResult, in_words
 
 # Columns of the account's rows: broken rows with their rule, and the last row (line 0) of each file.
 ACCOUNT_COLUMNS = ("file_id", "line", "records", "failure", "rule", "rule_column", "raw")
@@ -26,18 +27,24 @@ HASH_HEX = 32
 class Account:
     """A delivery's rows: ``records`` were counted by the reader, the others are what is in the lake.
 
-    ``failure`` is why the whole delivery does not count.
+    ``failure`` is why the whole delivery does not count; ``overridden`` what became of row overrides.
     """
 
     delivery: Delivery
     records: int | None = None
     failure: str | None = None
     quarantined: list[QuarantinedRow] = field(default_factory=list)
-    days: list[DayDigest] = field(default_factory=list)
+    days: dict[date, DayDigest] = field(default_factory=dict)
+    overridden: list[OverrideResult] = field(default_factory=list)
 
     @property
     def live(self) -> int:
-        return sum(d.rows for d in self.days)
+        return sum(d.rows for d in self.days.values())
+
+    def add_day(self, more: DayDigest) -> None:
+        """Adds rows of a day."""
+        before = self.days.get(more.day, DayDigest(more.day, 0, Decimal(0)))
+        self.days[more.day] = DayDigest(more.day, before.rows + more.rows, before.digest + more.digest)
 
 
 def take_accounts(
@@ -49,16 +56,14 @@ def take_accounts(
         PermanentFailure: when a delivery's records are not its rows, live and quarantined.
     """
     accounts = {d.file_id: Account(d) for d in deliveries}
-    days: dict[tuple[int, date], DayDigest] = {}
     for file in files:
         if file.month == lake.ACCOUNT:
             columns = (*ACCOUNT_COLUMNS, *contract.entity_key)
             _add_account_rows(accounts, lake.read_columns(contract.dataset, file, columns), contract)
         else:
             columns = ("file_id", contract.day_column, "content_hash")
-            _add_days(days, digest_days(lake.read_columns(contract.dataset, file, columns)))
-    for (file_id, _), digest in sorted(days.items()):
-        accounts[file_id].days.append(digest)
+            for (file_id, _), digest in digest_days(lake.read_columns(contract.dataset, file, columns)).items():
+                accounts[file_id].add_day(digest)
     for account in accounts.values():
         account.quarantined.sort(key=lambda row: row.line)
         if account.failure is None:
@@ -76,12 +81,6 @@ def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Co
             account.quarantined.append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw, complete))
         else:
             account.records, account.failure = row["records"], row["failure"]
-
-
-def _add_days(days: dict[tuple[int, date], DayDigest], more: dict[tuple[int, date], DayDigest]) -> None:
-    for key, digest in more.items():
-        before = days.get(key, DayDigest(digest.day, 0, Decimal(0)))
-        days[key] = DayDigest(digest.day, before.rows + digest.rows, before.digest + digest.digest)
 
 
 def digest_days(rows: pa.Table) -> dict[tuple[int, date], DayDigest]:
@@ -121,10 +120,6 @@ def _judge(account: Account, contract: Contract) -> str | None:
         return (
             f"{path}: {broken} of {records} rows are broken, more than the {contract.tolerated_broken_share:.1%}"
             f" that the contract tolerates; the first: line {account.quarantined[0].line},"
-            f" {_rule_in_words(account.quarantined[0])}"
+            f" {in_words(account.quarantined[0].rule, account.quarantined[0].column)}"
         )
     return None
-
-
-def _rule_in_words(row: QuarantinedRow) -> str:
-    return f"rule {row.rule}" + (f" of {row.column}" if row.column else "")

@@ -55,16 +55,15 @@ def _each_file(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordB
             for part in read_file(source.file, layout, name=source.name):
                 records += part.records
                 if part.batch is not None:
-                    yield _with_delivery(part.batch, source)
+                    yield with_delivery(part.batch, source)
         except UnreadableFileError as error:
             yield _last_row(source, layout, failure=str(error))
         else:
             yield _last_row(source, layout, records=records)
 
 
-def _with_delivery(
-    batch: pa.RecordBatch, source: Source, records: int | None = None, failure: str | None = None
-) -> Any:
+def with_delivery(batch: pa.RecordBatch, source: Source, records: int | None = None, failure: str | None = None) -> Any:
+    """The reader's batch with DELIVERY_COLUMNS before its own."""
     values = (source.file_id, source.ingest_id, source.arrived_at, source.extract_day, records, failure)
     constants = [
         pa.repeat(pa.scalar(value, type=arrow), batch.num_rows)
@@ -77,7 +76,7 @@ def _with_delivery(
 def _last_row(source: Source, layout: Layout, *, records: int | None = None, failure: str | None = None) -> Any:
     schema = reader_schema(layout)
     empty = [pa.array([0 if f.name == "line" else None], type=f.type) for f in schema]
-    return _with_delivery(pa.RecordBatch.from_arrays(empty, schema=schema), source, records, failure)
+    return with_delivery(pa.RecordBatch.from_arrays(empty, schema=schema), source, records, failure)
 
 
 def merge_small(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from data_platform import lake
@@ -16,11 +16,14 @@ from data_platform.contracts.compile.spark import identifier
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
 from data_platform.ledger import Delivery, mark_failed, mark_live, next_ingest_id, to_ingest
+from data_platform.overrides import Override, count_by_state, wanted_overrides
 from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
 from data_platform.staleness import source_contracts
 from data_platform.warehouse.connection import execute, open_connection, transaction
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
+from spark_jobs.corrections import read_corrections
+from spark_jobs.overriding import corrections_of, due_overrides, settle
 from spark_jobs.reading import layout_of, read_sources, source_of
 from spark_jobs.session import get_spark
 from spark_jobs.transform import IS_LIVE, transform
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 ROWS_PER_FILE = 2_000_000
 GZIP_RATIO = 6
 LOCK_SPACE = 7_410_002
+# What came is read; then, which of it row overrides speak of is known, and that is read again.
+ROUNDS = 2
 
 
 def run_step(run: Run, step_log: StepLog) -> None:
@@ -54,23 +59,24 @@ def run_step(run: Run, step_log: StepLog) -> None:
 def ingest_dataset(contract: Contract, run_id: str, step_log: StepLog) -> list[Account]:
     """Ingests a dataset's waiting deliveries, batch by batch, and reports them."""
     layout_of(contract)
-    accounts: list[Account] = []
+    accounts: dict[int, Account] = {}
     guard = open_connection(application="dp ingest")
     try:
         # Two runs must not read the same delivery at once; the lock ends with the connection, also of a killed run.
         execute(guard, "select pg_advisory_lock(%s, hashtext(%s))", (LOCK_SPACE, contract.dataset))
-        waiting = to_ingest(guard, contract)
-        guard.commit()
-        for batch in batches(waiting):
-            started = time.monotonic()
-            done = ingest_batch(contract, batch, run_id)
-            accounts += done
-            seconds = time.monotonic() - started
-            log.info("%s: %d of %d files read, %.1f s", contract.dataset, len(accounts), len(waiting), seconds)
+        for _ in range(ROUNDS):
+            waiting = to_ingest(guard, contract)
+            guard.commit()
+            for batch in batches(waiting):
+                started = time.monotonic()
+                accounts |= {a.delivery.file_id: a for a in ingest_batch(contract, batch, run_id)}
+                seconds = time.monotonic() - started
+                log.info("%s: %d of %d files read, %.1f s", contract.dataset, len(batch), len(waiting), seconds)
+        overrides = count_by_state(guard, contract.dataset) if accounts else {}
     finally:
         guard.close()
-    _report(contract, accounts, step_log)
-    return accounts
+    _report(contract, list(accounts.values()), overrides, step_log)
+    return list(accounts.values())
 
 
 def batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
@@ -93,13 +99,16 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     """Reads a batch into the lake, then marks each delivery live or failed in one transaction."""
     with transaction(application="dp ingest") as connection:
         ingest_id = next_ingest_id(connection)
+        wanted = wanted_overrides(connection, [d.file_id for d in deliveries])
     strings = read_sources(get_spark(), [source_of(d, ingest_id) for d in deliveries], layout_of(contract))
     write_attempt(transform(strings, contract), contract, ingest_id)
     files = lake.written_files(contract.dataset, ingest_id)
     accounts = take_accounts(contract, deliveries, files)
+    if due := due_overrides(accounts, wanted):
+        files += write_corrections(contract, accounts, due, ingest_id, before=files)
     if any(a.live for a in accounts if not a.failure):
         lake.commit_attempt(contract, files, ingest_id, run_id)
-    mark(contract, accounts, ingest_id)
+    mark(contract, accounts, wanted, ingest_id)
     lake.drop_account(contract.dataset, files)
     return accounts
 
@@ -120,17 +129,33 @@ def write_attempt(rows: DataFrame, contract: Contract, ingest_id: int) -> None:
         .sortWithinPartitions(lake.MONTH, contract.day_column, "file_id", "line")
         .write.partitionBy(lake.MONTH)
         .option("maxRecordsPerFile", ROWS_PER_FILE)
-        .mode("overwrite")
+        .mode("append")
         .parquet(f"{lake.table_url(contract.dataset)}/{lake.attempt_folder(ingest_id)}")
     )
 
 
-def mark(contract: Contract, accounts: Sequence[Account], ingest_id: int) -> None:
+def write_corrections(
+    contract: Contract,
+    accounts: Sequence[Account],
+    due: Sequence[Override],
+    ingest_id: int,
+    before: Sequence[lake.WrittenFile],
+) -> list[lake.WrittenFile]:
+    """Writes corrected rows into the attempt, enters them into the accounts, and returns the files that came."""
+    strings = read_corrections(get_spark(), corrections_of(due, accounts, ingest_id), contract)
+    write_attempt(transform(strings, contract), contract, ingest_id)
+    files = [f for f in lake.written_files(contract.dataset, ingest_id) if f not in before]
+    settle(contract, accounts, due, files)
+    return files
+
+
+def mark(contract: Contract, accounts: Sequence[Account], wanted: Sequence[Override], ingest_id: int) -> None:
     """Makes the attempt count, in one transaction; failed deliveries are recorded as such."""
     with transaction(application="dp ingest") as connection:
         for account in accounts:
             if account.failure:
-                mark_failed(connection, contract, account.delivery, account.failure)
+                tried = [o.override_id for o in wanted if o.file_id == account.delivery.file_id]
+                mark_failed(connection, contract, account.delivery, account.failure, overrides=tried)
                 continue
             mark_live(
                 connection,
@@ -138,21 +163,24 @@ def mark(contract: Contract, accounts: Sequence[Account], ingest_id: int) -> Non
                 account.delivery,
                 ingest_id=ingest_id,
                 rows_read=account.records or 0,
-                days=account.days,
+                days=list(account.days.values()),
                 quarantined=account.quarantined,
+                overridden=account.overridden,
             )
 
 
-def _report(contract: Contract, accounts: Sequence[Account], step_log: StepLog) -> None:
+def _report(contract: Contract, accounts: Sequence[Account], overrides: Mapping[str, int], step_log: StepLog) -> None:
     """One line for the dataset, and one for each file that failed."""
     good, failed = [a for a in accounts if not a.failure], [a for a in accounts if a.failure]
+    told = [f"{len(good)} files"] + ([f"{len(failed)} failed"] if failed else [])
+    told += [f"{number} overrides {state} (`dp quarantine overrides`)" for state, number in overrides.items()]
     step_log.add(
         contract.dataset,
         rows_read=sum(a.records or 0 for a in good),
         rows_live=sum(a.live for a in good),
         rows_quarantined=sum(len(a.quarantined) for a in good),
-        verdict="warned" if failed else "passed",
-        message=f"{len(good)} files" + (f", {len(failed)} failed" if failed else ""),
+        verdict="warned" if failed or overrides else "passed",
+        message=", ".join(told),
     )
     for account in failed:
         step_log.add(account.delivery.path, verdict="failed", message=account.failure or "")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+G = TypeVar("G")
 COMPRESSION = {"gzip": True, "none": False, "infer": None}
 BYTES_PER_TASK = 8_000_000
 MOST_TASKS = 64
@@ -62,16 +63,22 @@ def source_of(delivery: Delivery, ingest_id: int) -> Source:
 
 def read_sources(spark: SparkSession, sources: Sequence[Source], layout: Layout) -> DataFrame:
     """Rows of all sources as strings, with DELIVERY_COLUMNS."""
-    groups = share_out(sources)
+    return frame_of(spark, share_out(sources), lambda group: rows_of(group, layout), layout)
 
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+
+def frame_of(
+    spark: SparkSession, groups: Sequence[G], read: Callable[[G], Iterator[pa.RecordBatch]], layout: Layout
+) -> DataFrame:
+    """What ``read`` makes of each group, a task a group: strings as the reader gives them, with DELIVERY_COLUMNS."""
+
+    def read_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                yield from rows_of(groups[index], layout)
+                yield from read(groups[index])
 
     columns = [f"`{name}` {sql}" for name, _, sql in DELIVERY_COLUMNS]
     columns += [f"`{f.name}` {'BIGINT' if f.name == 'line' else 'STRING'}" for f in reader_schema(layout)]
-    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(read, ", ".join(columns))
+    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(read_groups, ", ".join(columns))
 
 
 def share_out(sources: Sequence[Source]) -> list[list[Source]]:

@@ -19,6 +19,7 @@ from data_platform.cli import (
     gates,
     platform,
     publications,
+    quarantine,
     rollbacks,
     runs,
     sql,
@@ -40,7 +41,20 @@ def build_app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode="rich",
     )
-    for module in (runs, build, gates, deliveries, publications, rollbacks, contracts, sql, platform, backup, alerts):
+    for module in (
+        runs,
+        build,
+        gates,
+        deliveries,
+        publications,
+        quarantine,
+        rollbacks,
+        contracts,
+        sql,
+        platform,
+        backup,
+        alerts,
+    ):
         module.register(app)
     for entry in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
         entry.load()(app)

@@ -1,4 +1,4 @@
-"""Commands about what is published, and what was kept out of it."""
+"""Commands about what is published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import typer
 
 from data_platform.cli.output import JsonOption, print_json, print_table, show
 from data_platform.cli.runs import RunOption, take_step
-from data_platform.contracts.load import get_contracts
 from data_platform.difference import ChangedRow, changed_rows, count_changes
 from data_platform.warehouse.connection import query, transaction
 
@@ -18,9 +17,6 @@ def register(app: typer.Typer) -> None:
     app.command("publish")(publish)
     app.command("publications")(publications)
     app.command("diff")(diff)
-    quarantine = typer.Typer(help="Rows that broke a rule of their contract.", no_args_is_help=True)
-    quarantine.command("list")(quarantine_list)
-    app.add_typer(quarantine, name="quarantine")
 
 
 def publish(run: RunOption, as_json: JsonOption = False) -> None:
@@ -71,24 +67,3 @@ def _in_short(row: ChangedRow) -> dict[str, str]:
         "key": ", ".join(f"{name}={value}" for name, value in row.key.items()),
         "before → after": "\n".join(f"{name}: {old} → {new}" for name, (old, new) in columns.items()),
     }
-
-
-def quarantine_list(
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="One dataset; default: all.")] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="A line for each row instead of a count a rule.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Count quarantined rows of live deliveries by rule, or list them; raw text is not shown."""
-    if dataset:
-        get_contracts()[dataset]
-    grain = "path, line" if rows else "count(*) as rows, count(distinct path) as files"
-    with transaction("steward") as connection:
-        found = query(
-            connection,
-            f"""select q.dataset, rule, column_name, {grain}
-                from quarantine.rows as q join ops.deliveries using (file_id)
-                where state = 'live' and q.dataset = coalesce(%s, q.dataset)
-                {"order by q.dataset, path, line" if rows else "group by 1, 2, 3 order by 1, 2, 3"}""",  # noqa: S608
-            (dataset,),
-        )
-    show("quarantine", found, as_json=as_json)

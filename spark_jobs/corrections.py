@@ -1,0 +1,58 @@
+"""Corrected rows: texts that stand in the place of broken rows, read like a file of one record each.
+
+They are Fernet tokens up to the worker that reads them, so that Spark's plans, logs and disks hold none of their
+values; from there on they go the way of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from data_platform.contracts.model import Contract
+from data_platform.privacy import decrypt, encrypter, quarantine_key
+from spark_jobs.blocks import Rows, read_slowly, reader_schema
+from spark_jobs.deliveries import Source, merge_small, with_delivery
+from spark_jobs.reading import frame_of, layout_of
+from spark_jobs.records import Layout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What to read instead of the row on a line of a delivery; ``token`` is encrypted under QUARANTINE_KEY."""
+
+    source: Source
+    line: int
+    token: bytes
+
+
+def encrypted(text: str) -> bytes:
+    """A corrected text as corrections carry it."""
+    return encrypter(quarantine_key())(text).encode()
+
+
+def read_corrections(spark: SparkSession, corrections: Sequence[Correction], contract: Contract) -> DataFrame:
+    """A row a correction, as strings, with DELIVERY_COLUMNS: what ``transform`` takes."""
+    layout = layout_of(contract)
+    read = partial(_rows_of, layout=layout, key=quarantine_key())
+    return frame_of(spark, [tuple(corrections)], read, layout)
+
+
+def _rows_of(corrections: Sequence[Correction], layout: Layout, key: bytes) -> Iterator[pa.RecordBatch]:
+    batches = (with_delivery(read_text(decrypt(c.token, key), c.line, layout), c.source) for c in corrections)
+    return merge_small(batches)
+
+
+def read_text(text: str, line: int, layout: Layout) -> pa.RecordBatch:
+    """The one record of a text; one with rule ``fields`` where it is none, or several."""
+    block = read_slowly(text.encode(), line, layout, final=True)
+    if block.records == 1:
+        return block.batches[0]
+    broken = Rows([line], ["fields"], [None], [text], [(None,) * len(layout.names)])
+    return broken.batch(reader_schema(layout))
