@@ -27,11 +27,11 @@ from data_platform.local.backup import SECRETS, Backup, back_up, list_backups
 from data_platform.local.backup_manifest import NAME
 from data_platform.local.graph import Listener
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.local.restore import MARK, restore
+from data_platform.local.restore import CUT_OFF, MARK, restore
 from data_platform.local.secrets import pick_port
 from data_platform.local.up import up
 from data_platform.staleness import Stale
-from data_platform.warehouse.connection import execute, open_connection, transaction
+from data_platform.warehouse.connection import execute, open_connection, query, transaction
 from data_platform.warehouse.migrate import read_migrations
 from sample_company.small import land_small_shop
 from tests.conftest import PASSWORD, SPARK, Platform, forget_settings, make_platform
@@ -94,6 +94,9 @@ def kept(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
         for shop in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=END):
             land_small_shop(shop.landing, customers=20, days=DAYS, start=START)
             orchestrate.run_all(Interval(START, END))
+            with transaction() as connection:
+                at_work = "insert into ops.runs (run_id, kind, through_day) values ('at_work', 'run', %s)"
+                execute(connection, at_work, (START,))
             correct(shop, START, "7.77")
             published, nothing_known_yet = published_and_online(), stale()
             with writing():
@@ -184,6 +187,9 @@ def test_a_restored_platform_is_as_of_the_snapshot_and_goes_on(kept: Kept, elsew
     assert restore(kept.backup.path).migrations == ()
     assert published_and_online() == kept.published
     assert stale() == kept.stale
+    with transaction() as connection:
+        (cut_off,) = query(connection, "select state, failure from ops.runs where run_id = 'at_work'")
+    assert cut_off == {"state": "failed", "failure": CUT_OFF}
     assert kept.published != kept.night
     orchestrate.run_all(None)
     assert published_and_online() == kept.night
@@ -192,13 +198,24 @@ def test_a_restored_platform_is_as_of_the_snapshot_and_goes_on(kept: Kept, elsew
 
 def test_a_restore_that_is_killed_anywhere_ends_right_when_it_is_run_again(kept: Kept, elsewhere: Elsewhere) -> None:
     elsewhere.keep(kept.shop)
+    migrated, came_later = (
+        elsewhere.state / "airflow" / "migrated",
+        elsewhere.state / "landing" / "shop" / "manifest.jsonl",
+    )
+    for note in (migrated, came_later):
+        note.parent.mkdir(parents=True)
+        note.write_text("of this place")
     for part in ("lake", "feast", "warehouse", "migrations"):
         killed("restore", kept.backup.path, part)
         with pytest.raises(PermanentFailure, match="was cut off"):
             up()
-    restore(kept.backup.path)
+    with closing(open_connection()) as left_behind:
+        query(left_behind, "select from ops.files")
+        restore(kept.backup.path)
     assert published_and_online() == kept.published
     assert not (elsewhere.state / MARK).exists()
+    assert not migrated.exists(), "Airflow's database is migrated anew"
+    assert came_later.read_text() == "of this place"
 
 
 def test_what_was_published_into_half_a_restore_is_not_lost(kept: Kept, elsewhere: Elsewhere) -> None:
