@@ -52,6 +52,7 @@ class Platform:
         env_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.environ["DP_ENV_FILE"] = str(env_file)
         get_settings.cache_clear()
+        self.directory = directory
 
     @property
     def airflow(self) -> AirflowClient:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,14 +19,23 @@ from pydantic import SecretStr
 from data_platform.contracts.load import get_contracts
 from data_platform.local.databases import GUESTS, prepare_databases, restrict_database
 from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.local.processes import signal_all
 from data_platform.local.secrets import pick_port
-from data_platform.settings import PROJECT_ROOT, ROLES, get_settings
+from data_platform.local.spark import spark_component
+from data_platform.settings import PROJECT_ROOT, ROLES, Settings, get_settings
+from spark_jobs.session import get_spark
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
 PASSWORD = "only-in-tests"
 TEMPLATE = "warehouse"
+SPARK_PORT = pick_port()
+SPARK = {
+    "SPARK_CONNECT_PORT": str(SPARK_PORT),
+    "SPARK_REMOTE": f"sc://localhost:{SPARK_PORT}",
+    "SPARK_CONNECT_TOKEN": PASSWORD,
+}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,6 +63,10 @@ class Platform:
     def landing(self) -> Path:
         return self.home / "state" / "landing"
 
+    @property
+    def database(self) -> str:
+        return self.environment["WAREHOUSE_URL"].rpartition("/")[2]
+
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
@@ -72,6 +87,25 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         server.remove()
 
 
+@pytest.fixture(scope="session")
+def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Spark Connect server that all platforms of these fixtures use; without it each process starts a cold Spark."""
+    home = tmp_path_factory.mktemp("spark")
+    with pytest.MonkeyPatch.context() as patch:
+        _set(patch, {"DP_ENV_FILE": str(home / "no.env"), "STATE_DIR": str(home), **SPARK})
+        patch.delenv("SPARK_REMOTE")  # our setting, which its own launcher would take for an order
+        server = spark_component(Settings(spark_remote=SPARK["SPARK_REMOTE"]))
+        server.start()
+    try:
+        yield
+    finally:
+        if get_spark.cache_info().currsize:
+            get_spark().stop()  # or it tries for minutes to say good-bye when this process ends
+            get_spark.cache_clear()
+        signal_all(server.pids(), signal.SIGKILL)  # asked to stop, it would write its classes for a next start
+        server.stop()
+
+
 @pytest.fixture
 def platform(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A platform of the test's own, on the business date 1998-02-01; settings of this process point at it."""
@@ -79,13 +113,19 @@ def platform(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def make_platform(
-    server: EmbeddedPostgres, home: Path, patch: pytest.MonkeyPatch, *, today: date
+    server: EmbeddedPostgres, home: Path, patch: pytest.MonkeyPatch, *, today: date, like: Platform | None = None
 ) -> Iterator[Platform]:
-    """Makes a database from the template, points settings at it, and drops it afterwards."""
+    """Makes a platform that is empty, or a copy, points settings at it, and drops its database afterwards."""
     database = f"test_{os.getpid()}_{abs(hash(str(home))):x}"
     connection = server.connect()
     with connection.cursor() as cursor:
-        cursor.execute(f"create database {database} template {TEMPLATE} owner platform")
+        if like:  # Great Expectations keeps connections for a while
+            cursor.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (like.database,)
+            )
+        cursor.execute(f"create database {database} template {like.database if like else TEMPLATE} owner platform")
+    if like:
+        shutil.copytree(like.home / "state", home / "state")
     restrict_database(connection, database, GUESTS[TEMPLATE])
     environment = _environment(server, database, home, today)
     _set(patch, environment)
@@ -108,7 +148,7 @@ def _environment(server: EmbeddedPostgres, database: str, home: Path, today: dat
         "PRIVACY_HASH_KEY": "00" * 32,
         "QUARANTINE_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
         "SPARK_MASTER": "local[2]",
-        "SPARK_REMOTE": "",
+        **SPARK,
     }
 
 

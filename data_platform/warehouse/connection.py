@@ -11,7 +11,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 from psycopg2.extras import RealDictCursor
 
-from data_platform.failures import TransientFailure
+from data_platform.causes import explain
+from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.settings import get_settings
 
 ATTEMPTS = 3
@@ -23,6 +24,7 @@ def open_connection(role: str = "platform", *, application: str = "dp") -> Conne
 
     Raises:
         InputError: when no warehouse is set up.
+        PermanentFailure: when its disk is full.
         TransientFailure: when the server does not answer; says how to start it.
     """
     parameters = get_settings().warehouse_parameters(role)
@@ -32,6 +34,9 @@ def open_connection(role: str = "platform", *, application: str = "dp") -> Conne
             connection.set_session(autocommit=False)
             return connection
         except psycopg2.OperationalError as error:
+            failure = explain(error)
+            if isinstance(failure, PermanentFailure):
+                raise failure from None
             reason = str(error).strip().splitlines()[0]
             if attempt < ATTEMPTS and "authentication" not in reason:
                 time.sleep(PAUSE_S * attempt)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -17,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from data_platform import orchestrate, staleness
+from data_platform import orchestrate
 from data_platform.contracts.load import get_contracts
 from data_platform.failures import InputError, PermanentFailure, PlatformError
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.runs import STEPS
-from data_platform.warehouse.connection import execute, open_connection, query, transaction
+from data_platform.warehouse.connection import query, transaction
 from sample_company.manifest import Manifest
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
+from tests.state import published, stale, write_counts
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 
 START, DAYS = date(1998, 1, 5), 16
 END = START + DAYS * ONE_DAY
@@ -43,34 +40,6 @@ def shop(
     """A platform on the day after a small shop's last, with everything landed and nothing run."""
     for platform in make_platform(postgres, tmp_path, monkeypatch, today=END):
         yield platform, land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
-
-
-def published() -> dict[str, list[tuple[Any, ...]]]:
-    """Every published table in every contract column, sorted: what promise 3 compares."""
-    found = {}
-    with transaction() as connection:
-        for contract in get_contracts():
-            columns = ", ".join(c.name for c in contract.published_columns)
-            rows = query(connection, f"select {columns} from {contract.table}")
-            found[contract.table] = sorted((tuple(r.values()) for r in rows), key=repr)
-    return found
-
-
-def write_counts() -> dict[str, tuple[int, int, int]]:
-    """Rows ever inserted, updated, deleted in each published table, as the server counts."""
-    with transaction() as connection:
-        execute(connection, "select pg_stat_force_next_flush()")
-        rows = query(
-            connection,
-            """select schemaname || '.' || relname as name, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables
-               where schemaname in ('raw', 'marts', 'features', 'online')""",
-        )
-    return {r["name"]: (r["n_tup_ins"], r["n_tup_upd"], r["n_tup_del"]) for r in rows}
-
-
-def stale() -> list[staleness.Stale]:
-    with transaction() as connection:
-        return staleness.find_stale(connection, LAST)
 
 
 def dp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -126,7 +95,7 @@ def test_day_by_day_equals_all_at_once_and_so_does_any_order(
         assert published() == at_once
 
 
-def test_one_big_file_gives_the_same_tables_as_a_file_a_day(
+def test_one_big_file_read_by_a_spark_of_its_own_gives_the_same_tables(
     shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform, _ = shop
@@ -139,7 +108,8 @@ def test_one_big_file_gives_the_same_tables_as_a_file_a_day(
         whole.parent.mkdir(parents=True)
         header = files[0].read_bytes().split(b"\n")[0] + b"\n"
         whole.write_bytes(header + b"".join(f.read_bytes().split(b"\n", 1)[1] for f in files))
-        orchestrate.run_all(None)
+        done = dp("run", env={**os.environ, "SPARK_REMOTE": ""})
+        assert done.returncode == 0, done.stderr
         assert published() == in_days
 
 
@@ -267,53 +237,3 @@ def test_a_breaking_contract_stops_before_anything_is_written(
         orchestrate.run_all(Interval.of_day(LAST))
     with transaction() as connection:
         assert query(connection, "select count(*) as n from ops.runs") == runs
-
-
-def test_a_kill_in_any_step_then_one_run_reaches_the_clean_state(shop: tuple[Platform, Manifest]) -> None:
-    platform, _ = shop
-    orchestrate.run_all(None)
-    purchases = sorted((platform.landing / "shop/purchases").glob("*.txt"))
-    for step, file in zip(STEPS[1:], purchases, strict=False):
-        with file.open("ab") as stream:
-            stream.write(f" 00001 {file.stem.replace('-', '')}  1   {STEPS.index(step)}.00\r\n".encode())
-        before = published()
-        killed_in(step)
-        if STEPS.index(step) < STEPS.index("publish"):
-            assert published() == before, step
-        orchestrate.run_all(None)
-        assert stale() == [], step
-        assert len(published()["raw.purchases"]) == len(before["raw.purchases"]) + 1, step
-    after, counts = published(), write_counts()
-    orchestrate.run_all(Interval(START, END))
-    assert (published(), write_counts()) == (after, counts)
-
-
-def killed_in(step: str) -> None:
-    """Runs `dp run` and kills it, with all that it started, once it has begun a step."""
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([DP, "run"], stdout=said, stderr=said, start_new_session=True)
-        try:
-            begun = _wait_for(step, process)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        said.seek(0)
-        assert begun, f"the run ended, or hung, before step {step}:\n{said.read()}"
-
-
-def _wait_for(step: str, process: subprocess.Popen[bytes]) -> bool:
-    """Waits until the run has begun a step; False when it never does."""
-    connection = open_connection()
-    connection.autocommit = True
-    deadline = time.monotonic() + 120
-    begun = "select run_id from ops.run_steps where step = %s"
-    already = {r["run_id"] for r in query(connection, "select run_id from ops.runs")}
-    try:
-        while time.monotonic() < deadline and process.poll() is None:
-            if any(r["run_id"] not in already for r in query(connection, begun, (step,))):
-                return True
-            time.sleep(0.02)
-    finally:
-        connection.close()
-    return False

@@ -18,7 +18,7 @@ from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, DAYS = date(1998, 1, 5), 16
 HEADER = "customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on"
 WEEKS = [START, START + 7 * ONE_DAY, START + 14 * ONE_DAY]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from data_platform import orchestrate, staleness
-from data_platform.contracts.load import get_contracts
 from data_platform.difference import changed_rows, count_changes
 from data_platform.failures import InputError
 from data_platform.intervals import ONE_DAY, Interval
@@ -19,56 +17,39 @@ from data_platform.rollback import hold, plan_rollback, release, roll_back
 from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
+from tests.state import newest_publication, published_and_online, stale
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, DAYS = date(1998, 1, 5), 12
 END = START + DAYS * ONE_DAY
 LAST = END - ONE_DAY
 
 
-@pytest.fixture
-def shop(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+@pytest.fixture(scope="module")
+def published_shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A small shop whose days are published, all but the last in one publication, the last in another."""
-    for platform in make_platform(postgres, tmp_path, monkeypatch, today=END):
-        land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
-        orchestrate.run_all(Interval(START, LAST))
-        orchestrate.run_all(Interval.of_day(LAST))
-        yield platform
+    with pytest.MonkeyPatch.context() as patch:
+        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=END):
+            land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
+            orchestrate.run_all(Interval(START, LAST))
+            orchestrate.run_all(Interval.of_day(LAST))
+            yield platform
 
 
-def published() -> dict[str, list[tuple[Any, ...]]]:
-    """Every published table, what is online too, in every column, sorted."""
-    found = {}
-    with transaction() as connection:
-        tables = [c.table for c in get_contracts()]
-        online = query(connection, "select tablename from pg_tables where schemaname = 'online'")
-        for table in tables:
-            found[table] = sorted((tuple(r.values()) for r in query(connection, f"select * from {table}")), key=repr)
-        for row in online:
-            statement = f"select entity_key, feature_name, value from online.{row['tablename']}"
-            rows = query(connection, statement)
-            found[row["tablename"]] = sorted(
-                (tuple(bytes(v) if isinstance(v, memoryview) else v for v in r.values()) for r in rows), key=repr
-            )
-    return found
+@pytest.fixture
+def shop(
+    published_shop: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    """A copy of it for each test."""
+    yield from make_platform(postgres, tmp_path, monkeypatch, today=END, like=published_shop)
 
 
-def newest_publication() -> int:
-    with transaction() as connection:
-        return int(query(connection, "select max(publication_id) as id from ops.publications")[0]["id"])
-
-
-def stale() -> list[str]:
-    with transaction() as connection:
-        return [
-            f"{s.table} {s.what}: {s.reason}" for s in staleness.find_stale(connection, LAST) if staleness.is_work(s)
-        ]
+def work() -> list[str]:
+    return [f"{s.table} {s.what}: {s.reason}" for s in stale() if staleness.is_work(s)]
 
 
 def held() -> list[str]:
-    with transaction() as connection:
-        found = staleness.find_stale(connection, LAST)
-    return [s.what for s in found if not staleness.is_work(s)]
+    return [s.what for s in stale() if not staleness.is_work(s)]
 
 
 def correct(platform: Platform, day: date, text: bytes) -> None:
@@ -83,10 +64,10 @@ def purchase(day: date, amount: str) -> bytes:
 
 def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None:
     day = START + 3 * ONE_DAY
-    before = published()
+    before = published_and_online()
     correct(shop, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
-    corrected = published()
+    corrected = published_and_online()
     assert corrected != before
     bad = newest_publication()
     with transaction() as connection:
@@ -98,20 +79,20 @@ def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None
     assert {"amount_usd_lifetime", "order_count_lifetime"} <= set(features[-1].columns())
 
     roll_back(bad, "a price of 7.77 is nonsense")
-    assert published() == before
-    assert stale() == []
+    assert published_and_online() == before
+    assert work() == []
     assert held() == [str(day)]
 
     correct(shop, day, purchase(day, "8.88"))
     orchestrate.run_all(Interval(START, END))
-    assert published() == before, "later deliveries of a held day wait, also when it is asked for"
+    assert published_and_online() == before, "later deliveries of a held day wait, also when it is asked for"
 
     with transaction() as connection:
         assert release(connection, bad) == 1
-    assert stale()
+    assert work()
     orchestrate.run_all(None)
-    assert len(published()["raw.purchases"]) == len(before["raw.purchases"]) + 2
-    assert (stale(), held()) == ([], [])
+    assert len(published_and_online()["raw.purchases"]) == len(before["raw.purchases"]) + 2
+    assert (work(), held()) == ([], [])
 
 
 def test_rows_are_known_again_since_they_were_before_though_not_by_what_they_are_made_of(shop: Platform) -> None:
@@ -122,12 +103,12 @@ def test_rows_are_known_again_since_they_were_before_though_not_by_what_they_are
     orchestrate.run_all(None)
     file.write_bytes(file.read_bytes().replace(purchase(day, "4.44"), b""))
     orchestrate.run_all(None)
-    before = published()
+    before = published_and_online()
     correct(shop, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
-    assert published() != before
+    assert published_and_online() != before
     roll_back(newest_publication(), "a price of 7.77 is nonsense")
-    assert published() == before
+    assert published_and_online() == before
 
 
 def test_what_came_later_is_built_on_the_restored_state(shop: Platform) -> None:
@@ -138,26 +119,26 @@ def test_what_came_later_is_built_on_the_restored_state(shop: Platform) -> None:
     correct(shop, other, purchase(other, "1.11"))
     orchestrate.run_all(None)
     roll_back(bad, "only the first correction was wrong")
-    after = published()
+    after = published_and_online()
     amounts = [row[-2] for row in after["raw.purchases"]]
     assert sum(str(row).count("Decimal('1.11')") for row in after["raw.purchases"]) == 1, amounts
     assert not any("Decimal('7.77')" in str(row) for row in after["raw.purchases"])
     with transaction() as connection:
         connection.cursor().execute("update ops.published_tables set code_hash = 'of an older version'")
     orchestrate.run_all(None)
-    assert published() == after, "a build of everything from what is held gives the same"
+    assert published_and_online() == after, "a build of everything from what is held gives the same"
 
 
 def test_a_rollback_that_was_killed_is_finished_by_the_next_run(shop: Platform) -> None:
-    before = published()
+    before = published_and_online()
     day = LAST
     correct(shop, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
     with transaction() as connection:
         hold(connection, plan_rollback(connection, newest_publication()), "the machine goes down now")
-    assert any("was rolled back" in line for line in stale())
+    assert any("was rolled back" in line for line in work())
     orchestrate.run_all(None)
-    assert published() == before
+    assert published_and_online() == before
 
 
 def test_rolling_back_a_first_delivery_empties_its_days(shop: Platform) -> None:

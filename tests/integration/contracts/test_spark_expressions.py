@@ -13,7 +13,7 @@ from spark_jobs.session import get_spark
 from tests.conftest import Platform
 from tests.unit.contracts.examples import contract_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 
 LOGICAL = {"text": "string", "uuid": "string", "boolean": "boolean", "date": "date", "timestamptz": "timestamp"}
 A_UUID = "0b0e7f3a-9d5c-4a56-8f5e-2f3c4d5e6f70"

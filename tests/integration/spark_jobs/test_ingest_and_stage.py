@@ -30,7 +30,7 @@ from sample_company.small import land_small_shop, small_shop
 from spark_jobs import ingest
 from tests.conftest import Platform, make_platform
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 
 START, DAYS = date(1997, 1, 1), 16
 END = START + timedelta(days=DAYS)

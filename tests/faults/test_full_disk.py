@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -16,11 +15,12 @@ import pytest
 from data_platform.intervals import ONE_DAY
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.settings import get_settings
-from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
+from tests.forked import dp, run_forked
+from tests.state import newest_publication
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, DAYS = date(1998, 1, 5), 8
 
 
@@ -63,42 +63,35 @@ def shop(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyP
         yield platform
 
 
-def run() -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("dp"), "run"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def publications() -> int:
-    with transaction() as connection:
-        return int(query(connection, "select count(*) as n from ops.publications")[0]["n"])
+def run(shop: Platform) -> tuple[int, str]:
+    """Exit code and words of `dp run`."""
+    said = shop.home / "said"
+    said.unlink(missing_ok=True)
+    return run_forked(dp, "run", said=said), said.read_text()
 
 
 def test_no_space_for_the_lake(shop: Platform) -> None:
     with small_disk(shop.home / "state" / "lake", 64) as disk:
-        with filled(disk):
-            full = run()
-            assert full.returncode == 3, full.stderr
-            assert "disk is full" in full.stderr
-            assert "Traceback" not in full.stderr
-            assert publications() == 0
-        freed = run()
-        assert freed.returncode == 0, freed.stderr
-        assert publications() == 1
+        stops_and_goes_on(shop, disk)
 
 
 def test_no_space_for_the_warehouse(shop: Platform, postgres: EmbeddedPostgres) -> None:
     home = postgres.data_dir.resolve()
     with small_disk(home.parent / f"{home.name}_small_disk", 96) as disk, tables_on(postgres, disk):
-        assert publications() == 0
-        with filled(disk):
-            full = run()
-            assert full.returncode == 3, full.stderr
-            assert "disk is full" in full.stderr
-            assert "Traceback" not in full.stderr
-        assert publications() == 0
-        freed = run()
-        assert freed.returncode == 0, freed.stderr
-        assert publications() == 1
+        stops_and_goes_on(shop, disk)
+
+
+def stops_and_goes_on(shop: Platform, disk: Path) -> None:
+    """A full disk stops a run with one message, and the next run, once there is space, ends the work."""
+    with filled(disk):
+        code, said = run(shop)
+        assert code == 3, said
+        assert "disk is full" in said
+        assert "Traceback" not in said
+    assert newest_publication() == 0
+    code, said = run(shop)
+    assert code == 0, said
+    assert newest_publication() == 1
 
 
 @contextmanager

@@ -1,0 +1,81 @@
+"""A run that is killed anywhere: readers see the state before it or the one after it, and one run ends the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from data_platform import orchestrate
+from data_platform.intervals import ONE_DAY, Interval
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.staleness import is_work
+from sample_company.small import land_small_shop
+from tests.conftest import Platform, make_platform
+from tests.faults.kill_points import run_to
+from tests.faults.polling import polling
+from tests.forked import dp, run_forked
+from tests.state import published, stale, write_counts
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
+START, DAYS = date(1998, 1, 5), 16
+END = START + DAYS * ONE_DAY
+KILLED = -9
+POINTS = 10
+
+
+@pytest.fixture(scope="module")
+def published_shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A small shop, all of it published."""
+    with pytest.MonkeyPatch.context() as patch:
+        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=END):
+            land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
+            orchestrate.run_all(None)
+            yield platform
+
+
+@pytest.fixture
+def shop(
+    published_shop: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    yield from make_platform(postgres, tmp_path, monkeypatch, today=END, like=published_shop)
+
+
+def correct(shop: Platform, number: int) -> None:
+    """One of the shop's days comes again, with a purchase more."""
+    day = START + number % DAYS * ONE_DAY
+    file = shop.landing / "shop" / "purchases" / f"{day}.txt"
+    with file.open("ab") as stream:
+        stream.write(f" 00001 {day:%Y%m%d}  1   {number}.00\r\n".encode())
+
+
+def points_of_a_run(shop: Platform) -> list[str]:
+    """What a run of one corrected day changes, in order."""
+    log = shop.home / "points"
+    correct(shop, 1)
+    assert run_forked(run_to, 0, log, dp, "run", said=shop.home / "said") == 0, (shop.home / "said").read_text()
+    return log.read_text().splitlines()
+
+
+def test_a_kill_at_any_point_then_one_run_reaches_the_clean_state(shop: Platform) -> None:
+    points = points_of_a_run(shop)
+    assert len(points) > 100
+    before = published()
+    with polling() as seen:
+        for at in range(POINTS):
+            point = 1 + (2 * at + 1) * len(points) // (2 * POINTS)
+            correct(shop, 2 + at)
+            ended = run_forked(run_to, point, shop.home / "log", dp, "run", said=shop.home / "said")
+            assert ended == KILLED, (shop.home / "said").read_text()
+            assert run_forked(dp, "run", said=shop.home / "said") == 0, (shop.home / "said").read_text()
+            assert [s for s in stale() if is_work(s)] == [], points[point]
+            after = published()
+            assert len(after["raw.purchases"]) == len(before["raw.purchases"]) + 1, points[point]
+            before = after
+    assert seen.mixed == []
+    assert len(seen.publications) > POINTS
+    counts = write_counts()
+    orchestrate.run_all(Interval(START, END))
+    assert (published(), write_counts()) == (before, counts)
