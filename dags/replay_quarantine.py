@@ -1,8 +1,8 @@
 """
 **Reads again what was fixed in quarantine, and publishes what follows from it.**
 
-A steward says with `dp quarantine fix` what a broken row should read; the next night takes it in by itself. Trigger this
-DAG when it cannot wait. *Dry run* lists what would be done: look for `quarantine fixed` in the log of `discover`.
+A steward says with `dp quarantine fix` what a broken row should read; the next night takes it in by itself. Trigger
+this DAG when it cannot wait. *Dry run* lists what would be done: look for `quarantine fixed` in the log of `discover`.
 
 It goes the way of `run_nightly`, through the same gates, for the datasets of the form: a delivery whose overrides have
 changed is parsed again, whole, and whatever else is new or stale of these datasets comes with it. A corrected row keeps
