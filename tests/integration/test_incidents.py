@@ -207,11 +207,18 @@ def test_a_failing_channel_tells_no_secret(
     assert "only-in-tests" not in caplog.text
 
 
-def test_two_failures_at_the_same_time_are_told_once(hook: Webhook) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: report_failure(ALERT), range(4)))
+@pytest.mark.parametrize("is_away", [False, True])
+def test_failures_at_the_same_time_are_told_once(
+    hook: Webhook, platform: Platform, monkeypatch: pytest.MonkeyPatch, *, is_away: bool
+) -> None:
+    if is_away:
+        lose_warehouse(monkeypatch)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: report_failure(ALERT), range(8)))
     assert len(hook.posts) == 1
-    assert book()[0]["occurrences"] == 4
+    regain_warehouse(monkeypatch, platform)
+    report_failure(ALERT)
+    assert book()[0]["occurrences"] == 9
 
 
 def test_an_alert_goes_out_without_warehouse_and_without_disk(
@@ -245,6 +252,19 @@ def test_what_happened_without_the_warehouse_is_in_its_book_afterwards(
     (row,) = book()
     assert (row["occurrences"], row["told_at"] is not None) == (3, True)
     assert row["opened_at"] < row["last_seen_at"]
+
+
+def test_what_was_told_without_the_warehouse_is_not_told_again(
+    hook: Webhook, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.status = 500
+    report_failure(ALERT)
+    hook.status = 200
+    lose_warehouse(monkeypatch)
+    report_failure(ALERT)
+    regain_warehouse(monkeypatch, platform)
+    report_failure(ALERT)
+    assert len(hook.posts) == 1
 
 
 def test_a_person_can_end_an_incident(hook: Webhook) -> None:
