@@ -22,7 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,27 +172,42 @@ def _dump(
 
 
 def _copy_lake(settings: Settings, folder: Path, files: dict[str, StoredFile]) -> dict[str, int]:
-    """Copies every table; returns its version."""
+    """Copies every table; returns its version.
+
+    Raises:
+        TransientFailure: when a file was removed meanwhile.
+    """
     reads, root = open_place(settings.lake)
     writes, to = folder_place(folder)
     tables = pin_tables(settings.lake)
     for table in tables:
         for name in table.files:
-            files[f"lake/{name}"] = copy((reads, f"{root}/{name}"), (writes, f"{to}/lake/{name}"))
+            try:
+                files[f"lake/{name}"] = copy((reads, f"{root}/{name}"), (writes, f"{to}/lake/{name}"))
+            except FileNotFoundError:
+                raise TransientFailure(f"{name} was removed from the lake meanwhile", hint="try again") from None
     return {table.path: table.version for table in tables}
 
 
 def _copy_landing(landing: Path, folder: Path, files: dict[str, StoredFile]) -> None:
-    """Copies the deliveries with their times; one that is still being written waits for the next backup."""
+    """Copies the deliveries; one that is still being written, or goes, waits for the next backup."""
     for path in sorted(p for p in landing.rglob("*") if p.is_file()):
-        before, copied = path.stat(), folder / "landing" / path.relative_to(landing)
-        file = copy(folder_place(path), folder_place(copied))
+        name = f"landing/{path.relative_to(landing)}"
+        if file := _copy_unless_moving(path, folder / name):
+            files[name] = file
+
+
+def _copy_unless_moving(path: Path, to: Path) -> StoredFile | None:
+    """Copies a file with its times; leaves none when it changed or went meanwhile."""
+    with suppress(FileNotFoundError):
+        before = path.stat()
+        file = copy(folder_place(path), folder_place(to))
         after = path.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            copied.unlink()
-            continue
-        os.utime(copied, ns=(before.st_atime_ns, before.st_mtime_ns))
-        files[f"landing/{path.relative_to(landing)}"] = file
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            os.utime(to, ns=(before.st_atime_ns, before.st_mtime_ns))
+            return file
+    to.unlink(missing_ok=True)
+    return None
 
 
 @contextmanager

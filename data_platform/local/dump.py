@@ -27,7 +27,7 @@ from data_platform.warehouse.connection import Connection, execute, query
 
 WAREHOUSE = "warehouse"
 DERIVED_SCHEMAS = ("run", "dev")  # run_<id>, dev_<user>
-LOCK_TIMEOUT_MS = 60_000
+LOCK_TIMEOUT_MS = 30_000
 # A row as text must read the same on every server.
 TEXT_FORM = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex"
 # Extensions belong to the administrator, who has made them before anything is restored.
@@ -171,6 +171,7 @@ def _empty(database: Database) -> None:
                    where datname = current_database() and usename = current_user and pid <> pg_backend_pid()""",
                 (LOCK_TIMEOUT_MS,),
             )
+            execute(connection, "select set_config('lock_timeout', %s, true)", (str(LOCK_TIMEOUT_MS),))
             execute(connection, "drop owned by current_user cascade")
     finally:
         connection.close()

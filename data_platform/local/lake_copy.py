@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from data_platform.failures import TransientFailure
 from data_platform.local.backup_manifest import BLOCK, StoredFile
 
 if TYPE_CHECKING:
@@ -104,23 +103,20 @@ def copy(source: tuple[FileSystem, str], target: tuple[FileSystem, str]) -> Stor
     """Copies one file byte by byte, making the folders above it, and tells what it holds.
 
     Raises:
-        TransientFailure: when the file is not there any more.
+        FileNotFoundError: when the file is not there any more.
     """
     (reads, path), (writes, to) = source, target
     writes.create_dir(to.rpartition("/")[0], recursive=True)
     digest, size = hashlib.sha256(), 0
-    try:
-        # Unless told otherwise, both ends of the stream (un)pack what is called .gz.
-        with (
-            reads.open_input_stream(path, compression=None) as reader,
-            writes.open_output_stream(to, compression=None) as writer,
-        ):
-            while block := reader.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-                writer.write(block)
-    except FileNotFoundError:
-        raise TransientFailure(f"{path} was removed while it was copied", hint="try again") from None
+    # Unless told otherwise, both ends of the stream (un)pack what is called .gz.
+    with (
+        reads.open_input_stream(path, compression=None) as reader,
+        writes.open_output_stream(to, compression=None) as writer,
+    ):
+        while block := reader.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+            writer.write(block)
     return StoredFile(size_bytes=size, sha256=digest.hexdigest())
 
 

@@ -77,6 +77,7 @@ def restore(source: Path, *, listener: Listener | None = None) -> Restored:
     _write(source, manifest, settings, listener)
     with part(listener, "migrations"):
         migrations = _settle(manifest, settings)
+    os.sync()
     (settings.state_dir / MARK).unlink()
     return Restored(source, manifest, tuple(migrations))
 

@@ -332,6 +332,21 @@ def test_only_one_backup_is_taken_at_a_time(kept: Kept, tmp_path: Path) -> None:
     assert not (tmp_path / "second.part").exists()
 
 
+def test_a_delivery_that_is_being_written_waits_for_the_next_backup(kept: Kept, tmp_path: Path) -> None:
+    arriving = kept.shop.landing / "shop" / "arriving"
+    arriving.write_bytes(bytes(4_000_000))
+    writer = subprocess.Popen(["sh", "-c", f"while :; do echo >> {arriving}; done"])
+    try:
+        first = back_up(tmp_path / "first")
+    finally:
+        writer.kill()
+        writer.wait()
+    second = back_up(tmp_path / "second")
+    arriving.unlink()
+    assert second.manifest.files.keys() - first.manifest.files.keys() == {"landing/shop/arriving"}
+    assert not (first.path / "landing" / "shop" / "arriving").exists()
+
+
 def test_a_backup_holds_no_secret_unless_told_to(kept: Kept) -> None:
     content = [path.read_bytes() for path in kept.backup.path.rglob("*") if path.is_file()]
     for name, value in (kept.shop.environment | OTHERS).items():
