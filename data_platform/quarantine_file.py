@@ -53,7 +53,8 @@ def write_rows(file: Path, rows: Sequence[BrokenRow]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
         documents = [_document(row) for row in rows]
         if file.suffix == ".csv":
-            writer = csv.DictWriter(stream, list(FileRow.model_fields), lineterminator="\n")
+            # Quoted throughout: the writer would leave a bare carriage return unquoted, and the reader end the row there.
+            writer = csv.DictWriter(stream, list(FileRow.model_fields), lineterminator="\n", quoting=csv.QUOTE_ALL)
             writer.writeheader()
             writer.writerows(documents)
         else:
@@ -81,7 +82,7 @@ def read_fixes(connection: Connection, file: Path, dataset: str | None) -> list[
     key = quarantine_key()
     present = {(row.dataset, row.path, row.line): row for row in find_rows(connection, dataset=dataset)}
     fixes: dict[tuple[str, str, int], Fix] = {}
-    for told_in, row in _read(file):
+    for told_in, row in read_rows(file):
         if not row.corrected:
             continue
         place = (row.dataset, row.path, row.line)
@@ -99,8 +100,12 @@ def read_fixes(connection: Connection, file: Path, dataset: str | None) -> list[
     return list(fixes.values())
 
 
-def _read(file: Path) -> Iterator[tuple[str, FileRow]]:
-    """Rows of a file, each with what messages call it."""
+def read_rows(file: Path) -> Iterator[tuple[str, FileRow]]:
+    """Rows of a file, each with what messages call it.
+
+    Raises:
+        InputError: when it cannot be read, or is not in the form of an export.
+    """
     _check_format(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
