@@ -53,7 +53,7 @@ def write_rows(file: Path, rows: Sequence[BrokenRow]) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
         documents = [_document(row) for row in rows]
         if file.suffix == ".csv":
-            # Quoted throughout: the writer would leave a bare carriage return unquoted, and the reader end the row there.
+            # Quoted throughout: the writer would leave a carriage return bare, and the reader end the row there.
             writer = csv.DictWriter(stream, list(FileRow.model_fields), lineterminator="\n", quoting=csv.QUOTE_ALL)
             writer.writeheader()
             writer.writerows(documents)

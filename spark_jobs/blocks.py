@@ -92,7 +92,8 @@ def _read_one(data: bytes, position: int, line: int, layout: Layout, rows: Rows,
     rows.lines.append(line)
     rows.errors.append(record.error)
     rows.columns_at_fault.append(record.column)
-    rows.raws.append(data[position : record.end].rstrip(b"\r\n").decode(errors="backslashreplace"))
+    text = data[position : record.end].rstrip(b"\r\n").decode(errors="backslashreplace")
+    rows.raws.append(text.replace("\0", r"\x00"))  # like undecodable bytes: Postgres holds no NUL
     rows.fields.append(record.fields or (None,) * len(layout.names))
     return record.end
 

@@ -193,7 +193,7 @@ def test_any_overrides_make_of_broken_files_what_corrected_files_are(shop: Platf
         " 00077 19980105 1",
         " 00088 19981305 1 1.00",
         " 77 19980105 1 1.00",
-        " 1\\x 19980105 1 1.00",
+        " 00066 1998\x000105 1 1.00",
     )
     files = {
         day: [chance.choice(kinds) if chance.random() < 0.15 else chance.choice(GOOD) for _ in range(60)]

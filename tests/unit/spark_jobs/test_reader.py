@@ -232,6 +232,11 @@ def test_raw_text_of_undecodable_bytes_shows_them(tmp_path: Path) -> None:
     assert row["raw"] == r"1,Jos\xe9,3"
 
 
+def test_raw_text_with_a_nul_can_be_kept_by_postgres(tmp_path: Path) -> None:
+    (row,) = read(written(tmp_path, b"1,2\x00,3\n"), layout())
+    assert (row["error"], row["raw"]) == ("encoding", r"1,2\x00,3")
+
+
 def test_bytes_that_an_encoding_does_not_know_break_the_row(tmp_path: Path) -> None:
     found = read(written(tmp_path, b"1,\x80,3\n4,\x81,6\n"), layout(encoding="cp1252"))
     assert [(row["b"], row["error"]) for row in found] == [("€", None), (None, "encoding")]
