@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -27,6 +29,7 @@ from tests.receivers import Mailbox, Webhook, mailbox, make_certificate, webhook
 pytestmark = pytest.mark.integration
 
 ALERT = Alert("run_nightly", "gate_stage", "night 1", "gate", "rule a is broken: 3 rows", "failed-gate", "http://x/log")
+DP = Path(sys.executable).with_name("dp")
 STEPS = ("stage", "gate_stage")
 MESSAGES = ("rule a is broken", "rule b is broken")
 
@@ -276,6 +279,28 @@ def test_a_person_can_end_an_incident(hook: Webhook) -> None:
     with transaction() as connection:
         assert len(incidents.list_incidents(connection, open_only=False, limit=20)) == 1
         assert incidents.list_incidents(connection, open_only=True, limit=20) == []
+
+
+def dp(*arguments: str) -> tuple[int, Any]:
+    """Exit code of a command, and the JSON that it prints."""
+    done = subprocess.run([DP, *arguments, "--json"], capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_commands_of_the_runbook(hook: Webhook) -> None:
+    code, said = dp("alert", "test")
+    assert (code, [(one["channel"], one["said"]) for one in said][1:]) == (0, [("webhook", "HTTP 200")])
+    assert hook.posts.pop()["status"] == "test"
+    hook.status = 503
+    code, said = dp("alert", "test")
+    assert (code, said[1]) == (75, {"channel": "webhook", "delivered": False, "said": "HTTP 503"})
+    hook.status = 200
+    report_failure(ALERT)
+    (incident,) = dp("incidents", "--open")[1]
+    assert (incident["dag"], incident["step"], incident["occurrences"]) == ("run_nightly", "gate_stage", 1)
+    assert dp("alert", "resolve", str(incident["incident_id"]))[0] == 0
+    assert dp("incidents", "--open") == (0, [])
+    assert titles(hook)[1:] == ["resolved: run_nightly.gate_stage"]
 
 
 @dataclass
