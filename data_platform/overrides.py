@@ -175,14 +175,18 @@ def list_overrides(
     """
     rows = query(
         connection,
-        """select
+        """with live as materialized (
+               select dataset, sha256, extract_day from ops.deliveries where state = 'live'
+           ),
+           broken as materialized (select * from quarantine.broken_rows)
+           select
                o.override_id, o.dataset, coalesce(b.path, f.path) as path, coalesce(b.line, o.line) as line,
                o.corrected is null as is_settling, b.file_id is not null as is_bound,
                o.override_id = any(present.overrides) as is_read, result.rule, result.column_name,
                revocation.reason as revoked_because, a.override_id is null as is_replaced,
                exists (
-                   select from ops.deliveries as d
-                   where d.state = 'live' and (d.dataset, d.sha256) = (f.dataset, f.sha256)
+                   select from live as d
+                   where (d.dataset, d.sha256) = (f.dataset, f.sha256)
                        and d.extract_day is not distinct from f.extract_day
                ) as is_text_live,
                o.reason, o.decided_by, date_trunc('second', o.decided_at) as decided_at
@@ -190,7 +194,7 @@ def list_overrides(
            join ops.files as f using (file_id)
            left join quarantine.revocations as revocation using (override_id)
            left join quarantine.active_overrides as a using (override_id)
-           left join quarantine.broken_rows as b
+           left join broken as b
                on (b.dataset, b.raw_digest, b.occurrence) = (o.dataset, o.raw_digest, o.occurrence)
                and b.extract_day is not distinct from o.extract_day
            left join ops.files as present on present.file_id = b.file_id

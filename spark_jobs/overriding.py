@@ -63,10 +63,10 @@ def settle(
             by_file[file_id].add_day(digest)
         days |= {(row["file_id"], row["line"]): row[contract.day_column] for row in rows.to_pylist()}
     for override in overrides:
-        account, result = by_file[override.file_id], _result(override, days, rules)
-        account.overridden.append(result)
-        if result.day:
-            account.quarantined = [row for row in account.quarantined if row.line != override.line]
+        by_file[override.file_id].overridden.append(_result(override, days, rules))
+    for account in accounts:
+        live = {result.line for result in account.overridden if result.day}
+        account.quarantined = [row for row in account.quarantined if row.line not in live]
 
 
 def _result(

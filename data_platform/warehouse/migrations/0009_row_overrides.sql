@@ -121,16 +121,23 @@ where o.corrected is not null;
 comment on view quarantine.wanted_overrides is 'Overrides to be looked at where a delivery is read, each with its row';
 
 create view quarantine.refixed_deliveries as
-with wanted as (
-    select file_id, array_agg(override_id order by override_id) as overrides
-    from quarantine.wanted_overrides
-    group by file_id
+with wanted as materialized (
+    select file_id, override_id from quarantine.wanted_overrides
+),
+tried as (
+    select file_id, unnest(overrides) as override_id from ops.files where overrides <> '{}'
+),
+changed as (
+    select came.file_id from (table wanted except table tried) as came
+    union all
+    select gone.file_id
+    from (table tried except table wanted) as gone
+    join ops.deliveries as d using (file_id)
+    where d.state = 'live'
 )
-select f.dataset, f.file_id, f.path, f.sha256, f.extract_day, coalesce(w.overrides, '{}') as overrides
-from ops.deliveries as d
-join ops.files as f using (file_id)
-left join wanted as w using (file_id)
-where d.state = 'live' and f.overrides <> coalesce(w.overrides, '{}');
+select distinct f.dataset, f.file_id, f.path, f.sha256, f.extract_day
+from changed
+join ops.files as f using (file_id);
 comment on view quarantine.refixed_deliveries is
 'Live deliveries whose overrides are not those that they were read with: they are to be read again';
 
