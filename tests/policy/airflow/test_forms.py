@@ -56,3 +56,11 @@ def test_a_night_needs_nothing() -> None:
         "reason": "the nightly run",
         "dry_run": False,
     }
+
+
+def test_a_replay_of_the_quarantine_takes_all_datasets_and_needs_a_reason() -> None:
+    form = {"reason": "asked by the owner"}
+    filled_in = {**form, "datasets": ["customers", "purchases"], "dry_run": False}
+    assert fill_in("replay_quarantine", form) == filled_in
+    with pytest.raises(ParamValidationError):
+        fill_in("replay_quarantine", {})
