@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data_platform.cli.output import JsonOption, console, print_json, reports_failures, show
 from data_platform.cli.platform import with_progress
 from data_platform.local.graph import Listener
+
+if TYPE_CHECKING:
+    from data_platform.local.backup import Backup
 
 MB = 1_000_000
 group = typer.Typer(help="Back up everything that cannot be derived; the platform may be at work.")
@@ -108,7 +111,7 @@ def restore(
     console.print("start the platform: make up")
 
 
-def _row(done: Any) -> dict[str, Any]:
+def _row(done: Backup) -> dict[str, Any]:
     manifest = done.manifest
     return {
         "taken_at": manifest.taken_at,
@@ -120,7 +123,7 @@ def _row(done: Any) -> dict[str, Any]:
     }
 
 
-def _summary(done: Any) -> str:
+def _summary(done: Backup) -> str:
     row = _row(done)
     published = f"publication {row['publication_id']}" if row["publication_id"] else "nothing published"
     return f"{published}, {row['rows']:,} rows, {row['files']:,} files, {row['size_mb']:,} MB: {row['path']}"

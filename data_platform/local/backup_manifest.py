@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
 
 from data_platform.failures import InputError, PermanentFailure
 from data_platform.settings import Settings
@@ -74,6 +74,14 @@ class Manifest(_Part):
     databases: dict[str, dict[str, TableSum]]
     lake: dict[str, int]
     files: dict[str, StoredFile]
+
+    @field_validator("files")
+    @classmethod
+    def _stays_inside(cls, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
+        for name in files:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"{name} leads outside the backup")
+        return files
 
     @property
     def size_bytes(self) -> int:

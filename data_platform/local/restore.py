@@ -131,7 +131,8 @@ def _is_begun(settings: Settings, source: Path) -> bool:
 def _not_empty(what: str) -> PermanentFailure:
     return PermanentFailure(
         f"{what}: a backup is restored into an empty place only",
-        hint="set STATE_DIR in .env to a new folder, which leaves everything that is here where it is",
+        hint="set STATE_DIR in .env to a new folder, and WAREHOUSE_URL to an empty database if that is not of the "
+        "platform's own server; everything that is here stays where it is",
     )
 
 

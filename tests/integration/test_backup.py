@@ -270,6 +270,13 @@ def test_a_file_that_was_changed_or_is_missing_is_found_before_anything_is_writt
     assert not elsewhere.state.exists()
 
 
+@pytest.mark.parametrize("name", ["landing/../../env", "/etc/cron.d/backup"])
+def test_a_manifest_that_leads_outside_is_refused(kept: Kept, copied: Path, name: str) -> None:
+    respell(copied, files={name: {"size_bytes": 1, "sha256": "00"}})
+    with pytest.raises(InputError, match=f"{name} leads outside the backup"):
+        restore(copied)
+
+
 def test_a_backup_of_a_newer_platform_is_refused(kept: Kept, elsewhere: Elsewhere, copied: Path) -> None:
     elsewhere.keep(kept.shop)
     number = len(read_migrations()) + 1
