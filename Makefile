@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status backup restore test lint bench docs lock screenshots clean setup setup-dev setup-bench
+.PHONY: help demo up down status backfill backup restore test lint bench docs lock screenshots clean setup setup-dev setup-bench
 
 PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
@@ -34,6 +34,9 @@ down: ## Stop the platform; data stays
 
 status: ## Tell what runs, where, and with how much memory
 	@if [[ -x $(DP) ]]; then $(DP) status; else echo "nothing is set up here; run make demo"; fi
+
+backfill: setup ## Do a range of days again, chunk by chunk (START=day END=day after the last, REASON="…")
+	@$(DP) backfill "$(START)" "$(END)" --reason "$(or $(REASON),make backfill)"
 
 backup: setup ## Back up databases, lake and deliveries, also while the platform works (TO=folder)
 	@$(DP) backup $(if $(TO),--to "$(TO)")

@@ -5,6 +5,9 @@ Press *Trigger* and fill in the form. `Start` is the first day on the business c
 With *Dry run* only `discover` runs, and its log says what would be done. The days go the same way as in `run_nightly`,
 through the same gates, so a failed task means the same here. A backfill that finds no difference writes no row.
 
+A long range is done in chunks, so that memory stays bounded: a run of this DAG publishes the first `Chunk` days, and
+its last task triggers the next run for the days that are left. A chunk that failed goes on when its task is cleared.
+
 Late files and corrections need no backfill: the next night sees them by itself.
 """
 
@@ -12,11 +15,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
-from dags._shared.chain import steps
+from dags._shared.chain import steps, trigger_next_chunk
 from dags._shared.defaults import Tag, common, deadline
 from dags._shared.form import datasets_field, day_field, dry_run_field, reason_field
+from data_platform.settings import get_settings
 
 with DAG(
     dag_id="backfill_range",
@@ -26,10 +30,18 @@ with DAG(
     params={
         "start": day_field("Start", "First day of the range, on the business clock."),
         "end": day_field("End", "The day after the last one: [start, end). Must be after Start."),
+        "chunk_days": Param(
+            get_settings().backfill_chunk_days,
+            title="Chunk",
+            description="Days that are published at once.",
+            type="integer",
+            minimum=1,
+        ),
         "datasets": datasets_field(),
         "reason": reason_field(),
         "dry_run": dry_run_field(),
     },
     **common(__doc__, "backfill", {Tag.REPAIR, Tag.PUBLISHES}),
 ):
-    steps(discover=["{{ params.start }}", "{{ params.end }}"])
+    chunk = ["{{ params.start }}", "{{ params.end }}", "--chunk-days={{ params.chunk_days }}"]
+    trigger_next_chunk(steps(discover=chunk, returns=("run_id", "next_start")))

@@ -58,6 +58,15 @@ class Interval:
     def __str__(self) -> str:
         return f"[{self.start}, {self.end})"
 
+    def chunks(self, days: int) -> list[Interval]:
+        """The interval cut into parts of so many days, the last perhaps shorter, in order."""
+        starts = [self.start + timedelta(days=n) for n in range(0, len(self), days)]
+        return [Interval(start, min(start + timedelta(days=days), self.end)) for start in starts]
+
+    def widened(self, look_back_days: int) -> Interval:
+        """The days that a change of these days reaches in a reader that looks back so far."""
+        return Interval(self.start, self.end + timedelta(days=look_back_days))
+
 
 def parse_day(name: str, text: str) -> date:
     """Reads one ISO day.
@@ -83,3 +92,32 @@ def cover(days: Iterable[date]) -> list[Interval]:
         else:
             intervals.append(Interval.of_day(day))
     return intervals
+
+
+def union(*groups: Iterable[Interval]) -> list[Interval]:
+    """The fewest intervals that hold the days of all groups, in order."""
+    merged: list[Interval] = []
+    for interval in sorted(interval for group in groups for interval in group):
+        if merged and interval.start <= merged[-1].end:
+            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
+        else:
+            merged.append(interval)
+    return merged
+
+
+def difference(intervals: Iterable[Interval], without: Iterable[Interval]) -> list[Interval]:
+    """The fewest intervals that hold the days of the first group that are not in the second, in order."""
+    left = union(intervals)
+    for hole in without:
+        left = [
+            Interval(start, end)
+            for part in left
+            for start, end in ((part.start, min(part.end, hole.start)), (max(part.start, hole.end), part.end))
+            if start < end
+        ]
+    return left
+
+
+def count_days(intervals: Iterable[Interval]) -> int:
+    """How many days there are in disjoint intervals."""
+    return sum(len(interval) for interval in intervals)

@@ -50,22 +50,12 @@ def open_work(
         dry_run: tells what would be done, and leaves nothing behind.
 
     Raises:
-        InputError: for an unknown dataset, or an interval that reaches beyond the due day.
-        PermanentFailure: when a contract breaks with what is published.
+        InputError, PermanentFailure: as ``look``.
     """
     names = tuple(sorted(set(datasets)))
-    sources = staleness.source_contracts(names)
-    if wrong := [c.dataset for c in sources if c.layer != "sources"]:
-        raise InputError(f"{wrong[0]} is not a source", hint="name datasets of contracts/sources")
-    if asked and asked.end > business_date():
-        raise InputError(
-            f"interval {asked} reaches beyond the last whole day, {due_day()}",
-            hint=f"end it at {business_date()} at the latest (the end is not included)",
-        )
     with transaction() as connection:
-        refuse_breaking_changes(connection, get_contracts())
-        found = discover(connection, sources)
-        through = _through_day(connection, asked)
+        found = look(connection, asked, names)
+        through = through_day_of(connection, asked)
         stale = staleness.find_stale(connection, through, names)
         if dry_run:
             connection.rollback()
@@ -77,6 +67,25 @@ def open_work(
     return Opened(asked, run, found, stale)
 
 
+def look(connection: Connection, asked: Interval | None, datasets: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Registers what has been delivered, once it is clear that a run for these days and datasets may be.
+
+    Raises:
+        InputError: for an unknown dataset, or an interval that reaches beyond the due day.
+        PermanentFailure: when a contract breaks with what is published.
+    """
+    sources = staleness.source_contracts(datasets)
+    if wrong := [c.dataset for c in sources if c.layer != "sources"]:
+        raise InputError(f"{wrong[0]} is not a source", hint="name datasets of contracts/sources")
+    if asked and asked.end > business_date():
+        raise InputError(
+            f"interval {asked} reaches beyond the last whole day, {due_day()}",
+            hint=f"end it at {business_date()} at the latest (the end is not included)",
+        )
+    refuse_breaking_changes(connection, get_contracts())
+    return discover(connection, sources)
+
+
 def _must_open(connection: Connection, asked: Interval | None, datasets: tuple[str, ...], unless_done: bool) -> bool:
     """Whether days are done though nothing is stale; one that is missing needs a run that says so."""
     if asked is None:
@@ -84,7 +93,7 @@ def _must_open(connection: Connection, asked: Interval | None, datasets: tuple[s
     return not unless_done or bool(staleness.days_without_rows(connection, asked, datasets))
 
 
-def _through_day(connection: Connection, asked: Interval | None) -> date:
+def through_day_of(connection: Connection, asked: Interval | None) -> date:
     """The last day that the run speaks of: never before what is published, never beyond the due day."""
     published = staleness.published_through(connection)
     if asked:

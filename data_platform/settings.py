@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     sample_company: bool = Field(False, description="a generated day of the sample company lands before each night")
     ingest_batch_mb: int = Field(256, description="text that one ingestion job reads at most, in MB; bounds memory")
 
+    backfill_chunk_days: int = Field(366, gt=0, description="days that a backfill publishes at once; bounds memory")
+    night_budget_minutes: int = Field(240, ge=0, description="what a night may take; the rest waits; 0: no bound")
+
     business_date_offset_days: int = Field(0, description="the business date is today (UTC) minus this many days")
 
     log_format: Literal["text", "json"] = Field("text", description="what `dp` writes to standard error")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -10,14 +10,20 @@ from typing import Any
 from data_platform import models
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
+from data_platform.costs import learn_costs, rows_within
 from data_platform.holds import Hold, active_holds, rows_of
+from data_platform.input_changes import InputChange, affordable, input_changes
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
 from data_platform.overrides import refixed_contents
 from data_platform.runs import Run
+from data_platform.settings import get_settings
 from data_platform.warehouse.connection import Connection, execute, query
 
-ROLLBACK = "rollback"  # the kind of run that takes only what rollbacks hold
+# Kinds of runs that do not take all that is stale.
+ROLLBACK = "rollback"  # only what rollbacks hold
+BACKFILL = "backfill"  # only changes of the days asked for
+NIGHT = "night"  # what a night has time for
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,14 @@ class StagePlan:
     """What to stage of a dataset: its days, the attempts in the lake that count, and what the days were made from.
 
     Days in ``restored`` do not come from the lake: they get what they were before the publication named there.
+    ``waiting`` counts stale days that are left to a later run.
     """
 
     days: tuple[date, ...]
     attempts: tuple[tuple[int, int], ...]
     fingerprints: dict[date, str]
     restored: dict[date, int]
+    waiting: int = 0
 
     @property
     def loaded(self) -> tuple[date, ...]:
@@ -140,31 +148,51 @@ def published_through(connection: Connection) -> date | None:
 
 
 def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
-    """Days to stage, for every source dataset: what is stale, and what was asked for.
+    """Days to stage, for every source dataset: what the run takes of what is stale, and what was asked for.
 
-    Days after the run's last day wait for their night. A rollback takes only the days that it holds.
+    Days after the run's last day wait for their night.
     """
-    plans: dict[str, StagePlan] = {}
     chosen = {c.dataset for c in source_contracts(run.datasets)}
+    holds = {c.dataset: active_holds(connection, c.table) for c in source_contracts()}
+    wanted = {c.dataset: wanted_fingerprints(connection, c, holds[c.dataset]) for c in source_contracts()}
+    changes: list[InputChange] = []
     for contract in source_contracts():
-        holds = active_holds(connection, contract.table)
-        wanted = wanted_fingerprints(connection, contract, holds)
-        days: set[date] = set()
         if contract.dataset in chosen:
-            days = {d for d in stale_days(connection, contract) if d <= run.through_day}
-            if run.kind == ROLLBACK:
-                days &= holds.keys()
-            if run.asked:
-                days |= {d for d in wanted if d in run.asked and d not in holds}
+            days = {day for day in stale_days(connection, contract) if day <= run.through_day}
+            rows = {day: rows_of(fingerprint) for day, fingerprint in wanted[contract.dataset].items()}
+            changes += input_changes(connection, contract, days, rows)
+    taken = _taken(connection, run, changes, holds)
+    plans: dict[str, StagePlan] = {}
+    for contract in source_contracts():
+        name = contract.dataset
+        days = {day for change in taken if change.dataset == name for day in change.days}
+        if run.asked and name in chosen:
+            days |= {day for day in wanted[name] if day in run.asked and day not in holds[name]}
         ordered = tuple(sorted(days))
-        restored = {d: holds[d].publication_id for d in ordered if d in holds}
-        plans[contract.dataset] = StagePlan(
+        plans[name] = StagePlan(
             days=ordered,
-            attempts=tuple(live_attempts(connection, contract.dataset, [d for d in ordered if d not in holds])),
-            fingerprints={d: wanted[d] for d in ordered if d in wanted},
-            restored=restored,
+            attempts=tuple(live_attempts(connection, name, [d for d in ordered if d not in holds[name]])),
+            fingerprints={d: wanted[name][d] for d in ordered if d in wanted[name]},
+            restored={d: holds[name][d].publication_id for d in ordered if d in holds[name]},
+            waiting=sum(len(change.days) for change in changes if change.dataset == name and change not in taken),
         )
     return plans
+
+
+def _taken(
+    connection: Connection, run: Run, changes: Sequence[InputChange], holds: Mapping[str, Mapping[date, Hold]]
+) -> list[InputChange]:
+    """The input changes that a run takes, by its kind; all others wait, and stay stale."""
+    if run.kind == ROLLBACK:
+        held = [replace(change, days=change.days & holds[change.dataset].keys()) for change in changes]
+        return [change for change in held if change.days]
+    if run.kind == BACKFILL:
+        return [change for change in changes if not change.days.isdisjoint(run.asked or ())]
+    budget_minutes = get_settings().night_budget_minutes
+    if run.kind == NIGHT and budget_minutes:
+        rows = rows_within(learn_costs(connection), budget_minutes * 60)
+        return affordable(changes, set(run.asked or ()), rows)
+    return list(changes)
 
 
 def delivered_through(connection: Connection, through_day: date) -> date:

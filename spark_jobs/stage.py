@@ -40,14 +40,19 @@ def run_step(run: Run, log: StepLog) -> None:
     for contract in source_contracts():
         started = time.monotonic()
         read, changed = stage_dataset(contract, run, plans[contract.dataset])
-        days = len(plans[contract.dataset].days)
+        plan = plans[contract.dataset]
+        waiting = f"; {_count(plan.waiting)} left to a later run" if plan.waiting else ""
         log.add(
             contract.dataset,
             rows_read=read,
             rows_changed=changed,
-            message=f"{days} day{'' if days == 1 else 's'}",
+            message=f"{_count(len(plan.days))}{waiting}",
             seconds=round(time.monotonic() - started, 3),
         )
+
+
+def _count(days: int) -> str:
+    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def refuse_missing_days(connection: Connection, run: Run) -> None:

@@ -8,24 +8,26 @@ from airflow.sdk import chain
 
 from dags._shared.defaults import sources
 from dags._shared.dp import BuildOperator, DpOperator, GateOperator
+from dags._shared.next_chunk import NextChunkOperator
 
 
-def steps(discover: Sequence[str]) -> None:
-    """Adds the whole path to the DAG of the ``with`` block.
+def steps(discover: Sequence[str], returns: Sequence[str] = ("run_id",)) -> list[DpOperator]:
+    """Adds the whole path to the DAG of the ``with`` block, and returns its tasks in order.
 
     Args:
         discover: arguments of ``dp discover`` that say which days; those of the form are added. Where it opens no run,
             because nothing is stale or somebody only wanted to look, the rest is skipped.
+        returns: fields of what it prints that later tasks ask for.
     """
     opening = DpOperator(
         task_id="discover",
         doc_md="Looks for new deliveries, derives what is stale, opens a run. Cleared, it opens another run.",
         arguments=["discover", *discover, *_of_the_form()],
-        returns=("run_id",),
+        returns=returns,
         proceed_if="run_id",
     )
     run = run_of(opening)
-    chain(
+    tasks = [
         opening,
         DpOperator(
             task_id="ingest",
@@ -34,6 +36,22 @@ def steps(discover: Sequence[str]) -> None:
         ),
         _gate("ingest", run, "Counts add up, and no delivery exceeds its tolerated share of broken rows."),
         *from_stage(run),
+    ]
+    chain(*tasks)
+    return tasks
+
+
+def trigger_next_chunk(tasks: Sequence[DpOperator]) -> None:
+    """Triggers the DAG again for the days that are left, once those before are published and exported.
+
+    What follows does not wait for ``report``, which is red when a delivery was held back: all else goes on.
+    """
+    exported = next(task for task in tasks if task.task_id == "export")
+    exported >> NextChunkOperator(
+        task_id="next_chunk",
+        doc_md="Triggers this DAG for the days that are left of the range; skipped after the last chunk.",
+        trigger_dag_id="{{ dag.dag_id }}",
+        opened_by=tasks[0].task_id,
     )
 
 

@@ -12,6 +12,7 @@ from data_platform import logs
 from data_platform.causes import explained
 from data_platform.cli import (
     alerts,
+    backfill,
     backup,
     build,
     contracts,
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         runs,
+        backfill,
         build,
         gates,
         deliveries,

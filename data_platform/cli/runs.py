@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -88,6 +89,10 @@ def discover(
             help="Calendar day of a nightly run; the business clock says which day that is. Without work, no run."
         ),
     ] = None,
+    chunk_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take the first so many days; `next_start` in the JSON tells what is left."),
+    ] = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -98,20 +103,27 @@ def discover(
         if asked:
             raise InputError("--night names the day itself", hint="leave START and END out")
         asked = Interval.of_day(to_business(parse_day("night", night)))
-    kind = "night" if night else "backfill" if asked else "run"
+    kind = staleness.NIGHT if night else staleness.BACKFILL if asked else "run"
+    chunks = asked.chunks(chunk_days or len(asked)) if asked else []
     opened = orchestrate.open_work(
-        asked, datasets=dataset, kind=kind, reason=reason, unless_done=night is not None, dry_run=dry_run
+        chunks[0] if chunks else None,
+        datasets=dataset,
+        kind=kind,
+        reason=reason,
+        unless_done=night is not None,
+        dry_run=dry_run,
     )
-    _show_opened(opened, dry_run=dry_run, as_json=as_json)
+    _show_opened(opened, dry_run=dry_run, as_json=as_json, next_start=chunks[1].start if len(chunks) > 1 else None)
 
 
-def _show_opened(opened: orchestrate.Opened, *, dry_run: bool, as_json: bool) -> None:
+def _show_opened(opened: orchestrate.Opened, *, dry_run: bool, as_json: bool, next_start: date | None = None) -> None:
     waiting = [s for s in opened.stale if not staleness.is_work(s)]
     if as_json:
         print_json(
             {
                 "run_id": opened.run.run_id if opened.run else None,
                 "asked": str(opened.asked) if opened.asked else None,
+                "next_start": next_start,
                 "found": len(opened.found),
                 "stale": _grouped(opened.stale),
                 "held_back": [f"{s.table} {s.what}: {s.reason}" for s in waiting],

@@ -61,6 +61,23 @@ def test_a_backfill_of_reversed_days_fails_at_once(running: Platform, night: dic
     assert set(states.values()) == {"upstream_failed"}
 
 
+def test_a_range_is_done_chunk_by_chunk(running: Platform, night: dict[str, Any]) -> None:
+    backfill(running, chunk_days=1)
+    airflow = running.airflow
+    first, second = airflow.get("/dags/backfill_range/dagRuns", order_by="-run_after", limit=2)["dag_runs"][::-1]
+    airflow.wait_for_run("backfill_range", second["dag_run_id"])
+    assert second["dag_run_id"].endswith("__from_1998-06-02")
+    assert second["conf"]["reason"] == FORM["reason"]
+    assert airflow.task_states("backfill_range", first["dag_run_id"])["next_chunk"] == "success"
+    assert airflow.task_states("backfill_range", second["dag_run_id"])["next_chunk"] == "skipped"
+    done = json.loads(running.dp("runs", "--json", "--limit", "2"))
+    assert [(run["kind"], run["asked_start"]) for run in done] == [
+        ("backfill", "1998-06-02"),
+        ("backfill", "1998-06-01"),
+    ]
+    assert {run["state"] for run in done} == {"published"}
+
+
 def backfill(platform: Platform, **form: object) -> dict[str, str | None]:
     """Triggers ``backfill_range`` with a form, waits for its end, and returns the state of each task."""
     airflow = platform.airflow

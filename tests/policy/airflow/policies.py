@@ -19,6 +19,7 @@ from dags._shared import alerts
 from dags._shared.chain import steps
 from dags._shared.defaults import RUNBOOKS, Tag
 from dags._shared.dp import DpOperator, TransientStepFailure
+from dags._shared.next_chunk import NextChunkOperator
 from data_platform.settings import PROJECT_ROOT, Settings, get_settings
 
 VERBS = {"backfill", "erase", "index", "land", "maintain", "monitor", "replay", "rollback", "run", "train"}
@@ -145,7 +146,7 @@ def goes_on_only_after_success(file: DagFile) -> Iterator[str]:
 
 def holds_only_commands_of_dp(file: DagFile) -> Iterator[str]:
     for task in file.tasks:
-        if not isinstance(task, DpOperator | ApprovalOperator):
+        if not isinstance(task, DpOperator | ApprovalOperator | NextChunkOperator):
             yield f"{task.task_id}: is a {type(task).__name__}"
 
 

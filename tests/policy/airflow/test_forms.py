@@ -21,7 +21,8 @@ def fill_in(dag_id: str, form: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_backfill_takes_all_datasets_unless_told_otherwise() -> None:
-    assert fill_in("backfill_range", GOOD) == {**GOOD, "datasets": ["customers", "purchases"], "dry_run": False}
+    filled = fill_in("backfill_range", GOOD)
+    assert filled == {**GOOD, "chunk_days": 366, "datasets": ["customers", "purchases"], "dry_run": False}
     assert fill_in("backfill_range", {**GOOD, "datasets": ["purchases"]})["datasets"] == ["purchases"]
 
 
@@ -42,6 +43,7 @@ def test_a_backfill_needs_days_and_a_reason(missing: str) -> None:
         {"datasets": ["purchase"]},
         {"datasets": "purchases"},
         {"dry_run": "no"},
+        {"chunk_days": 0},
     ],
     ids=str,
 )

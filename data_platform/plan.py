@@ -1,0 +1,160 @@
+"""What a run would do and cost, told before it is done: files, rows, days, seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from data_platform import models
+from data_platform.contracts.model import Contract
+from data_platform.costs import Cost, learn_costs
+from data_platform.holds import active_holds, rows_of
+from data_platform.intervals import ONE_DAY, Interval, count_days, cover, union
+from data_platform.ledger import Delivery, to_ingest
+from data_platform.orchestrate import look, through_day_of
+from data_platform.staleness import model_contracts, source_contracts, stale_days, through_days, wanted_fingerprints
+from data_platform.warehouse.connection import Connection, query, transaction
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """What a run would do to a table.
+
+    Args:
+        files: deliveries that are read first; how many rows these have is estimated from those read before.
+        days: that are staged or built anew; of a table without days, and of files not read yet, it is not known: None.
+        why: in a few words.
+    """
+
+    table: str
+    files: int | None
+    rows: int | None
+    days: int | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, table by table, and the seconds that its steps would take, if past runs tell."""
+
+    tables: tuple[PlannedTable, ...]
+    seconds_by_step: dict[str, float]
+
+    @property
+    def seconds(self) -> float | None:
+        return sum(self.seconds_by_step.values()) if self.seconds_by_step else None
+
+    def document(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return {
+            "tables": [vars(table) for table in self.tables],
+            "seconds": self.seconds,
+            "seconds_by_step": self.seconds_by_step,
+        }
+
+
+def plan_work(asked: Interval | None, datasets: Iterable[str] = ()) -> Plan:
+    """Plans a run for days that are done whatever their state, or for whatever is stale.
+
+    Raises:
+        InputError, PermanentFailure: what a run would say at once.
+    """
+    names = tuple(sorted(set(datasets)))
+    with transaction() as connection:
+        look(connection, asked, names)
+        through = through_day_of(connection, asked)
+        sources, changed = [], {}
+        unread_rows = 0
+        for contract in source_contracts(names):
+            waiting = to_ingest(connection, contract)
+            planned, days = _plan_source(connection, contract, waiting, asked, through)
+            unread_rows += planned.rows if waiting and planned.rows else 0
+            sources.append(planned)
+            changed[contract.table] = (cover(days), bool(waiting))
+        built = _plan_models(connection, changed, through)
+        rows = sum(planned.rows or 0 for planned in sources)
+        seconds = _seconds(learn_costs(connection), ingested=unread_rows, staged=rows) if rows else {}
+        connection.rollback()
+    return Plan((*sources, *built), seconds)
+
+
+def _plan_source(
+    connection: Connection, contract: Contract, waiting: Sequence[Delivery], asked: Interval | None, through: date
+) -> tuple[PlannedTable, set[date]]:
+    wanted = wanted_fingerprints(connection, contract, active_holds(connection, contract.table))
+    stale = {day for day in stale_days(connection, contract) if day <= through}
+    days = stale | {day for day in wanted if asked and day in asked}
+    rows = sum(rows_of(wanted.get(day)) for day in days)
+    said = [f"{len(stale)} days stale"] if stale else []
+    said += [f"{len(days - stale)} asked for"] if days - stale else []
+    if waiting:
+        said.append("files to read: their days and rows are an estimate" if rows else "rows estimated by size")
+        rows += _estimated_rows(connection, contract, waiting)
+    planned = PlannedTable(contract.table, len(waiting), rows, len(days), "; ".join(said) or "nothing to do")
+    return planned, days
+
+
+def _estimated_rows(connection: Connection, contract: Contract, waiting: Sequence[Delivery]) -> int:
+    """Rows of deliveries that were not read yet, by their size."""
+    read = query(
+        connection,
+        "select sum(rows_read) as rows, sum(size_bytes) as bytes from ops.files where dataset = %s and rows_read > 0",
+        (contract.dataset,),
+    )[0]
+    if not read["bytes"]:
+        return 0
+    return round(sum(delivery.size_bytes for delivery in waiting) * float(read["rows"]) / float(read["bytes"]))
+
+
+def _plan_models(
+    connection: Connection, changed: dict[str, tuple[list[Interval], bool]], through: date
+) -> list[PlannedTable]:
+    """The tables that dbt would build, each with the days that changes reach through its look-back windows."""
+    published = through_days(connection)
+    rows = query(connection, "select table_name, code_hash, rows from ops.published_tables")
+    last = {r["table_name"]: r for r in rows}
+    planned: list[PlannedTable] = []
+    for contract in _in_order(model_contracts()):
+        before = last.get(contract.table)
+        reached: list[Interval] = []
+        grows = False
+        for upstream, reach in models.reads(contract.table).items():
+            days, unknown = changed.get(upstream, ([], False))
+            grows |= unknown
+            reached = union(reached, _clipped((i.widened(reach.look_back_days) for i in days), through))
+        whole = before is None or before["code_hash"] != models.code_hash(contract)
+        due = published.get(contract.table, through) < through
+        changed[contract.table] = (reached, grows)
+        why = "all of it: never published" if before is None else "all of it: code or contract changed" if whole else ""
+        why = why or ("what the changed days reach" if reached else "what is due" if due else "nothing to do")
+        days_built = count_days(reached) if contract.unit_column and not whole and not grows else None
+        planned.append(
+            PlannedTable(contract.table, None, before["rows"] if before and whole else None, days_built, why)
+        )
+    return planned
+
+
+def _clipped(intervals: Iterable[Interval], through: date) -> list[Interval]:
+    return [Interval(i.start, min(i.end, through + ONE_DAY)) for i in intervals if i.start <= through]
+
+
+def _in_order(contracts: Sequence[Contract]) -> list[Contract]:
+    """Contracts so that each comes after what it reads."""
+    ordered: list[Contract] = []
+    left = list(contracts)
+    while left:
+        names = {c.table for c in left}
+        ready = [c for c in left if not models.upstream_tables(c.table) & names]
+        ordered += ready
+        left = [c for c in left if c not in ready]
+    return ordered
+
+
+def _seconds(costs: Mapping[str, Cost], *, ingested: int, staged: int) -> dict[str, float]:
+    return {
+        step: round(cost.seconds(ingested if "ingest" in step else staged), 1)
+        for step, cost in costs.items()
+        if ingested or "ingest" not in step
+    }

@@ -1,0 +1,76 @@
+"""Stale days fall into the changes that must be published together."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_platform.input_changes import InputChange, affordable, connected
+
+FIRST = date(1998, 1, 1)
+DAYS = st.sets(st.integers(0, 15).map(lambda n: FIRST + timedelta(days=n)))
+DELIVERIES = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 15).map(lambda n: FIRST + timedelta(days=n))))
+
+
+def reachable(day: date, days: set[date], deliveries: list[tuple[int, date]]) -> set[date]:
+    """By hand: days that a chain of deliveries leads to."""
+    found = {day}
+    while more := {
+        other
+        for delivery, one in deliveries
+        if one in found
+        for same, other in deliveries
+        if same == delivery and other in days - found
+    }:
+        found |= more
+    return found
+
+
+@given(DAYS, DELIVERIES)
+def test_days_are_together_when_a_chain_of_deliveries_connects_them(
+    days: set[date], deliveries: list[tuple[int, date]]
+) -> None:
+    groups = connected(days, deliveries)
+    assert {day for group in groups for day in group} == days
+    assert all(not one & other for one, other in combinations(groups, 2))
+    for group in groups:
+        assert all(reachable(day, days, deliveries) == group for day in group)
+
+
+CHANGES = st.lists(
+    st.builds(
+        InputChange,
+        dataset=st.sampled_from(["purchases", "customers"]),
+        days=st.frozensets(st.integers(0, 15).map(lambda n: FIRST + timedelta(days=n)), min_size=1),
+        rows=st.integers(0, 100),
+    ),
+    max_size=8,
+    unique=True,
+)
+
+
+@given(changes=CHANGES, due=DAYS, rows=st.integers(0, 300))
+def test_a_night_takes_the_due_days_then_the_newest_within_bounds(
+    changes: list[InputChange], due: set[date], rows: int
+) -> None:
+    taken = affordable(changes, due, rows)
+    waiting = [change for change in changes if change not in taken]
+    stale = [change for change in taken if change.days.isdisjoint(due)]
+    assert all(change.days.isdisjoint(due) for change in waiting)
+    assert not waiting or stale, "each night gets on"
+    assert all(one.newest >= other.newest for one in stale for other in waiting)
+    if len(stale) > 1:
+        assert sum(change.rows for change in taken) <= rows
+
+
+@given(changes=CHANGES, due=DAYS)
+def test_nights_take_every_change_in_the_end(changes: list[InputChange], due: set[date]) -> None:
+    nights = 0
+    while changes:
+        taken = affordable(changes, due, 0)
+        changes = [change for change in changes if change not in taken]
+        nights += 1
+        assert nights < 10
