@@ -92,6 +92,7 @@ def test_a_backfill_passes_on_what_the_form_says(trigger: Trigger, dp: FakeDp) -
         "discover",
         "1998-06-01",
         "1998-07-01",
+        "--chunk-days=366",
         "--dataset=purchases",
         "--reason=--dry-run; rm -rf $HOME",
         "--dry-run",
