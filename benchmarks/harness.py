@@ -20,7 +20,8 @@ How to write a bench. ``benchmarks/<name>.py`` has a docstring that says what is
   for a number that is only shown.
 - ``limit`` holds one number of ours against an absolute limit, which stands in the place of the peer.
 - ``bench.directory`` is a scratch folder; ``bench.environment`` lets a child process see the same warehouse.
-- Say what you do with ``bench.say("loading 5M rows")``; keep the whole bench under three minutes.
+- Say what you do with ``bench.say("loading 5M rows")``; keep the bench under three minutes. What it takes to bring a
+  whole platform up, ``with bench.setting_up("starting a platform"):``, is told apart from that.
 
 ``python -m benchmarks [name …]`` prints a table and writes ``benchmarks/results/<name>.jsonl``, a line for
 each metric and peer.
@@ -86,6 +87,17 @@ class Bench:
     directory: Path
     console: Console
     results: list[Result] = field(default_factory=list)
+    set_up_seconds: float = 0.0
+
+    @contextmanager
+    def setting_up(self, what: str) -> Iterator[None]:
+        """Says what is made ready, and takes its seconds apart from the bench's own."""
+        self.say(what)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.set_up_seconds += time.perf_counter() - started
 
     def say(self, text: str) -> None:
         """Shows progress."""

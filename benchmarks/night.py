@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date
 
 from benchmarks.harness import OURS, Bench, Numbers
@@ -25,11 +26,11 @@ NO_WARM_SPARK = {"SPARK_REMOTE": "", "SPARK_MASTER": "local[2]"}
 
 def run(bench: Bench) -> None:
     """Runs nights in turn and reports seconds by step, the whole, and the platform's peak memory."""
-    bench.say("starting a platform")
-    with running_platform(bench.directory, TODAY) as platform:
-        platform.land(HISTORY)
-        bench.say(f"loading {HISTORY}")
-        platform.load(HISTORY)
+    with ExitStack() as stack:
+        with bench.setting_up(f"starting a platform, loading {HISTORY}"):
+            platform = stack.enter_context(running_platform(bench.directory, TODAY))
+            platform.land(HISTORY)
+            platform.load(HISTORY)
         today = [max(HISTORY)]
 
         def land_next_day() -> None:
