@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status backfill backup restore test lint bench docs lock screenshots clean setup setup-dev setup-bench
+.PHONY: help demo up down status backfill backup restore test test-faults lint bench docs lock screenshots clean setup setup-dev setup-bench
 
 PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
@@ -47,6 +47,9 @@ restore: setup ## Restore a backup into an empty place (FROM=folder)
 test: setup-dev ## Run all tests, with coverage (PYTEST='-k name' for some, without)
 	.venv/bin/python -m pytest $(PYTEST)
 	.venv-airflow/bin/python -m pytest tests/policy/airflow
+
+test-faults: setup-dev ## Try faults for long: 10,000 histories of the model, kills at 200 points of a run
+	DP_HISTORIES=10000 DP_KILLS=200 .venv/bin/python -m pytest tests/faults --log-cli-level=INFO
 
 lint: setup-dev ## Check style, types and SQL; changes nothing
 	.venv/bin/ruff check .

@@ -81,7 +81,8 @@ def _start_local(settings: Settings) -> SparkSession:
         )
     os.environ["JAVA_HOME"] = str(home)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ.pop("SPARK_REMOTE", None)
+    for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):  # or pyspark would look for a server
+        os.environ.pop(name, None)
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 

@@ -22,7 +22,7 @@ class Component:
             not start, because its port is taken or a program is missing.
         start: starts it unless it runs, and returns when it answers; raises ``PlatformError`` otherwise.
         stop: ends it and all that it started; does nothing when it does not run.
-        pids: its processes; empty when it does not run.
+        pids: its processes, the one that leads them first; empty when it does not run.
         probe: whether it answers now.
         address: where to reach it, empty when nobody needs to.
         needs: names of the components that must answer before it starts.

@@ -113,7 +113,7 @@ class EmbeddedPostgres:
         return reachable_programs(Path(package.origin).with_name("pginstall18"), self._user) / "bin"
 
     def processes(self) -> list[int]:
-        """The server's processes: those that work in the data directory, and those that it has started.
+        """The server's processes, its leader first: those that work in the data directory, and what they started.
 
         In a container root may not see where processes of others work. There the server is known by its arguments; what
         a killed one leaves behind is not, and ends by itself.
@@ -121,15 +121,20 @@ class EmbeddedPostgres:
         home = self.data_dir.resolve()
         infos = [info for pid in all_pids() if (info := process_info(pid))]
         found = {info.pid for info in infos if _works_in(info.pid, home)}
-        return sorted(found | {info.pid for info in infos if info.parent in found and _is_postgres(info.pid)})
+        found |= {info.pid for info in infos if info.parent in found and _is_postgres(info.pid)}
+        leader = self._written_pid()
+        return sorted(found, key=lambda pid: pid != leader)
 
     def pid(self) -> int | None:
         """Process id of the running server, None when it does not run."""
+        pid = self._written_pid()
+        return pid if pid in self.processes() else None
+
+    def _written_pid(self) -> int | None:
         try:
-            pid = int((self.data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+            return int((self.data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
         except (OSError, ValueError, IndexError):
             return None
-        return pid if pid in self.processes() else None
 
     def is_initialised(self) -> bool:
         """Whether the data directory holds a complete database cluster."""

@@ -214,7 +214,7 @@ class Daemon:
         return self.pid_file.stat().st_mtime if self.pid() else None
 
     def members(self) -> list[int]:
-        """The process and all that it started, even what left its session or outlived it.
+        """The process, first, and all that it started, even what left its session or outlived it.
 
         The session finds forked children, also those whose environment was overwritten by a process title;
         the tag in the environment finds programs that were started in a session of their own.
@@ -228,7 +228,7 @@ class Daemon:
                 continue
             if (session and info.session == session) or tag in _environment(pid).split(b"\0"):
                 found.append(pid)
-        return found
+        return sorted(found, key=lambda pid: pid != session)  # numbers start again from the lowest at some time
 
     def listens_on(self, port: int) -> bool:
         """Whether it is this process, or one that it started, who answers on a port: another may have been quicker."""

@@ -195,7 +195,7 @@ def _row(part: Component) -> dict[str, object]:
     return {
         "component": part.name,
         "state": state,
-        "pid": min(pids, default=None),
+        "pid": next(iter(pids), None),
         "processes": len(pids),
         "memory_mb": memory_mb(pids) if pids else None,
         "address": part.address or None,

@@ -1,6 +1,6 @@
 """The laws of state hold in the model for any history; and a platform with a fault breaks one of them.
 
-`DP_HISTORIES=10000 pytest tests/faults/test_algebra.py` tries that many instead of a thousand (5 ms each), and
+`DP_HISTORIES=10000 pytest tests/faults/test_algebra.py` tries that many instead of 500 (5 ms each), and
 `--log-cli-level=INFO` tells how often each event occurred.
 """
 
@@ -21,7 +21,7 @@ from tests.faults.laws import BrokenLaw, Observer
 from tests.faults.mutants import MUTANTS
 
 log = logging.getLogger(__name__)
-HISTORIES = int(os.environ.get("DP_HISTORIES", "1000"))
+HISTORIES = int(os.environ.get("DP_HISTORIES", "500"))
 ENOUGH_TO_CATCH = 3000
 EVENTS = {event.__name__ for event in Event.__args__}
 

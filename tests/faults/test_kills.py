@@ -1,7 +1,12 @@
-"""A run that is killed anywhere: readers see the state before it or the one after it, and one run ends the work."""
+"""A run that is killed anywhere: readers see the state before it or the one after it, and one run ends the work.
+
+`make test-faults` tries `DP_KILLS=200` points instead of a few.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -19,11 +24,12 @@ from tests.faults.polling import polling
 from tests.forked import dp, run_forked
 from tests.state import published, stale, write_counts
 
+log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, DAYS = date(1998, 1, 5), 16
 END = START + DAYS * ONE_DAY
 KILLED = -9
-POINTS = 10
+KILLS = int(os.environ.get("DP_KILLS", "4"))
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +70,8 @@ def test_a_kill_at_any_point_then_one_run_reaches_the_clean_state(shop: Platform
     assert len(points) > 100
     before = published()
     with polling() as seen:
-        for at in range(POINTS):
-            point = 1 + (2 * at + 1) * len(points) // (2 * POINTS)
+        for at in range(KILLS):
+            point = 1 + (2 * at + 1) * len(points) // (2 * KILLS)
             correct(shop, 2 + at)
             ended = run_forked(run_to, point, shop.home / "log", dp, "run", said=shop.home / "said")
             assert ended == KILLED, (shop.home / "said").read_text()
@@ -75,7 +81,8 @@ def test_a_kill_at_any_point_then_one_run_reaches_the_clean_state(shop: Platform
             assert len(after["raw.purchases"]) == len(before["raw.purchases"]) + 1, points[point]
             before = after
     assert seen.mixed == []
-    assert len(seen.publications) > POINTS
+    assert len(seen.publications) > KILLS / 2
+    log.info("%d points of %d, %d snapshots, none mixed", KILLS, len(points), seen.snapshots)
     counts = write_counts()
     orchestrate.run_all(Interval(START, END))
     assert (published(), write_counts()) == (before, counts)

@@ -30,8 +30,10 @@ def stream() -> Iterator[io.StringIO]:
     levels = {name: logging.getLogger(name).level for name in logs.OURS}
     written = io.StringIO()
     root.handlers = []
+    ids = logs._ids.set({})
     logs.configure("json", written)
     yield written
+    logs._ids.reset(ids)
     root.handlers, sys.stderr = handlers, stderr
     root.setLevel(level)
     logging.captureWarnings(False)
