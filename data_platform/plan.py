@@ -129,7 +129,8 @@ def _plan_models(
         changed[contract.table] = (reached, grows)
         why = "all of it: never published" if before is None else "all of it: code or contract changed" if whole else ""
         why = why or ("what the changed days reach" if reached else "what is due" if due else "nothing to do")
-        days_built = count_days(reached) if contract.unit_column and not whole and not grows else None
+        has_days = contract.unit_column == contract.day_column
+        days_built = count_days(reached) if has_days and not whole and not grows else None
         planned.append(
             PlannedTable(contract.table, None, before["rows"] if before and whole else None, days_built, why)
         )

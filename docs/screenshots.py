@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.failures import InputError, PlatformError
 from data_platform.local.airflow import ADMIN, airflow_client, airflow_url
+from data_platform.local.processes import wait_until
 from data_platform.settings import Settings, get_settings
 from data_platform.warehouse.connection import query, transaction
 
@@ -166,6 +167,7 @@ def take_approval(page: Page, settings: Settings) -> None:
     with transaction() as connection:
         (newest,) = query(connection, "select max(publication_id) as id from ops.publications")
     run_id = airflow.trigger(ROLLBACK, conf={"publication": newest["id"], "reason": "prices were in another currency"})
+    wait_until(lambda: airflow.task_states(ROLLBACK, run_id)["approve"] == "awaiting_input", 120)
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     page.goto(f"/dags/{ROLLBACK}/runs/{run_id}/tasks/approve/required_actions")
     page.get_by_role("button", name="Approve").wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -59,9 +60,8 @@ def _show_planned(planned: Rollback, *, run_id: str | None, as_json: bool) -> No
 
 def _in_a_sentence(planned: Rollback) -> str:
     """What a person who is to approve it has to know, in less than 200 characters."""
-    tables = ", ".join(
-        f"{table} ({sum(h.table == table for h in planned.days)} days)" for table in sorted(planned.tables)
-    )
+    days_of = Counter(held.table for held in planned.days)
+    tables = ", ".join(f"{table} ({days} day{'' if days == 1 else 's'})" for table, days in sorted(days_of.items()))
     later = {publication for held in planned.days for publication in held.later}
     undone = f" What {len(later)} later publications wrote there is undone too." if later else ""
     return f"Restores and holds {tables}; builds {len(planned.reprocessed)} tables again.{undone}"

@@ -167,6 +167,7 @@ def test_a_plan_tells_what_the_run_then_does_and_writes_nothing(shop: Platform) 
     tables = {table.table: table for table in planned.tables}
     assert tables["raw.purchases"].days == 2
     assert tables["marts.fct_purchases"].days == 2
+    assert tables["features.ftr_customer__purchases"].days is None, "its units are customers"
     assert planned.seconds is not None
     assert planned.seconds > 0
     perform(run.run_id, "stage")
