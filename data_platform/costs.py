@@ -28,17 +28,14 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
 
     The steps after ``stage`` are measured by the rows that were staged: what they build follows from these.
     """
-    runs = query(
-        connection,
-        """select run_id from ops.runs where state = 'published' order by started_at desc limit %s""",
-        (REMEMBERED_RUNS,),
-    )
     rows = query(
         connection,
         """with step as (
                select run_id, step, max(seconds) filter (where subject = '') as seconds,
                       coalesce(sum(rows_read) filter (where step in ('ingest', 'stage')), 0) as rows
-               from ops.run_steps where run_id = any(%s) group by run_id, step
+               from ops.run_steps
+               where run_id in (select run_id from ops.runs where state = 'published' order by started_at desc limit %s)
+               group by run_id, step
            )
            select step.step, step.seconds,
                   case when step.step in ('ingest', 'gate:ingest') then coalesce(ingest.rows, 0)
@@ -47,7 +44,7 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
            left join step as ingest on ingest.run_id = step.run_id and ingest.step = 'ingest'
            left join step as stage on stage.run_id = step.run_id and stage.step = 'stage'
            where step.seconds is not null""",
-        ([r["run_id"] for r in runs],),
+        (REMEMBERED_RUNS,),
     )
     measured: dict[str, list[tuple[int, float]]] = {}
     for row in rows:

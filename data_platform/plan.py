@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from graphlib import TopologicalSorter
 from typing import Any
 
 from data_platform import models
@@ -14,7 +15,7 @@ from data_platform.holds import active_holds, rows_of
 from data_platform.intervals import ONE_DAY, Interval, count_days, cover, union
 from data_platform.ledger import Delivery, to_ingest
 from data_platform.orchestrate import look, through_day_of
-from data_platform.staleness import model_contracts, source_contracts, stale_days, through_days, wanted_fingerprints
+from data_platform.staleness import model_contracts, published_tables, source_contracts, stale_days, wanted_fingerprints
 from data_platform.warehouse.connection import Connection, query, transaction
 
 
@@ -112,12 +113,10 @@ def _plan_models(
     connection: Connection, changed: dict[str, tuple[list[Interval], bool]], through: date
 ) -> list[PlannedTable]:
     """The tables that dbt would build, each with the days that changes reach through its look-back windows."""
-    published = through_days(connection)
-    rows = query(connection, "select table_name, code_hash, rows from ops.published_tables")
-    last = {r["table_name"]: r for r in rows}
+    published = published_tables(connection)
     planned: list[PlannedTable] = []
     for contract in _in_order(model_contracts()):
-        before = last.get(contract.table)
+        before = published.get(contract.table)
         reached: list[Interval] = []
         grows = False
         for upstream, reach in models.reads(contract.table).items():
@@ -125,7 +124,7 @@ def _plan_models(
             grows |= unknown
             reached = union(reached, _clipped((i.widened(reach.look_back_days) for i in days), through))
         whole = before is None or before["code_hash"] != models.code_hash(contract)
-        due = published.get(contract.table, through) < through
+        due = before is not None and before["through_day"] < through
         changed[contract.table] = (reached, grows)
         why = "all of it: never published" if before is None else "all of it: code or contract changed" if whole else ""
         why = why or ("what the changed days reach" if reached else "what is due" if due else "nothing to do")
@@ -143,14 +142,9 @@ def _clipped(intervals: Iterable[Interval], through: date) -> list[Interval]:
 
 def _in_order(contracts: Sequence[Contract]) -> list[Contract]:
     """Contracts so that each comes after what it reads."""
-    ordered: list[Contract] = []
-    left = list(contracts)
-    while left:
-        names = {c.table for c in left}
-        ready = [c for c in left if not models.upstream_tables(c.table) & names]
-        ordered += ready
-        left = [c for c in left if c not in ready]
-    return ordered
+    of_table = {contract.table: contract for contract in contracts}
+    reads = {table: models.upstream_tables(table) & of_table.keys() for table in of_table}
+    return [of_table[table] for table in TopologicalSorter(reads).static_order()]
 
 
 def _seconds(costs: Mapping[str, Cost], *, ingested: int, staged: int) -> dict[str, float]:

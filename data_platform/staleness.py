@@ -136,10 +136,15 @@ def held_days(connection: Connection, contract: Contract) -> dict[date, str]:
     }
 
 
+def published_tables(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Table to what its last publication recorded: code_hash, through_day, rows."""
+    rows = query(connection, "select table_name, code_hash, through_day, rows from ops.published_tables")
+    return {r["table_name"]: r for r in rows}
+
+
 def through_days(connection: Connection) -> dict[str, date]:
     """Table to the last day that its last publication spoke of."""
-    rows = query(connection, "select table_name, through_day from ops.published_tables")
-    return {r["table_name"]: r["through_day"] for r in rows}
+    return {table: row["through_day"] for table, row in published_tables(connection).items()}
 
 
 def published_through(connection: Connection) -> date | None:
@@ -234,8 +239,7 @@ def days_without_rows(connection: Connection, asked: Interval, datasets: Iterabl
 
 def plan_build(connection: Connection, run: Run) -> dict[str, BuildPlan]:
     """For every table that dbt builds: all of it, or the days that are due."""
-    rows = query(connection, "select table_name, code_hash, through_day from ops.published_tables")
-    published = {r["table_name"]: r for r in rows}
+    published = published_tables(connection)
     plans: dict[str, BuildPlan] = {}
     for contract in model_contracts():
         last = published.get(contract.table)
@@ -270,8 +274,7 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
     found += [Stale(e["target"], f"publication {e['publication_id']}", "not exported yet") for e in waiting]
     delivered = delivered_through(connection, through_day)
     waits = f"held back: deliveries are there through {delivered} only"
-    rows = query(connection, "select table_name, code_hash, through_day from ops.published_tables")
-    published = {r["table_name"]: r for r in rows}
+    published = published_tables(connection)
     for contract in model_contracts():
         last = published.get(contract.table)
         if last is None:

@@ -21,6 +21,7 @@ from data_platform.settings import get_settings
 from data_platform.staleness import StagePlan, missing_days, plan_stage, source_contracts
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 from data_platform.warehouse.copy import connections_for, copy_frame
+from data_platform.words import count_of
 from spark_jobs.session import get_spark
 
 if TYPE_CHECKING:
@@ -41,18 +42,14 @@ def run_step(run: Run, log: StepLog) -> None:
         started = time.monotonic()
         read, changed = stage_dataset(contract, run, plans[contract.dataset])
         plan = plans[contract.dataset]
-        waiting = f"; {_count(plan.waiting)} left to a later run" if plan.waiting else ""
+        waiting = f"; {count_of(plan.waiting, 'day')} left to a later run" if plan.waiting else ""
         log.add(
             contract.dataset,
             rows_read=read,
             rows_changed=changed,
-            message=f"{_count(len(plan.days))}{waiting}",
+            message=f"{count_of(len(plan.days), 'day')}{waiting}",
             seconds=round(time.monotonic() - started, 3),
         )
-
-
-def _count(days: int) -> str:
-    return f"{days} day{'' if days == 1 else 's'}"
 
 
 def refuse_missing_days(connection: Connection, run: Run) -> None:

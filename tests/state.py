@@ -21,10 +21,9 @@ def published_and_online() -> dict[str, Rows]:
     """Every published table with ``row_id`` and ``known_at`` too, and what is online of it."""
     with transaction() as connection:
         rows = query(connection, "select tablename as name from pg_tables where schemaname = 'online'")
-    online = {f"online.{r['name']}": ["entity_key", "feature_name", "value"] for r in rows}
-    return {
-        table: _rows(table, columns) for table, columns in ({c.table: ["*"] for c in get_contracts()} | online).items()
-    }
+    columns = {c.table: ["*"] for c in get_contracts()}
+    columns |= {f"online.{r['name']}": ["entity_key", "feature_name", "value"] for r in rows}
+    return {table: _rows(table, names) for table, names in columns.items()}
 
 
 def _rows(table: str, columns: list[str]) -> Rows:

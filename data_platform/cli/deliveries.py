@@ -9,6 +9,7 @@ import typer
 from data_platform.cli.output import JsonOption, console, print_json
 from data_platform.warehouse.connection import transaction
 from data_platform.withdrawals import withdraw as withdraw_path
+from data_platform.words import count_of
 
 
 def register(app: typer.Typer) -> None:
@@ -27,5 +28,5 @@ def withdraw(
     if as_json:
         print_json(vars(done))
         return
-    days = f"{done.days} day{'' if done.days == 1 else 's'}"
+    days = count_of(done.days, "day")
     console.print(f"{done.path} is withdrawn; the next run removes {done.rows} rows of {days}")

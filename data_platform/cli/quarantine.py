@@ -28,6 +28,7 @@ from data_platform.quarantine import (
 )
 from data_platform.quarantine_file import read_fixes, write_rows
 from data_platform.warehouse.connection import transaction
+from data_platform.words import count_of
 
 ROLE = "steward"
 DatasetOption = Annotated[str | None, typer.Option("--dataset", "-d", help="One dataset; default: all.")]
@@ -104,7 +105,9 @@ def quarantine_export(
     if as_json:
         print_json({"file": str(to), "rows": len(rows)})
     else:
-        console.print(f"{_rows(len(rows))} in {to}; fill in `corrected`, then `dp quarantine fix --from {to}`")
+        console.print(
+            f"{count_of(len(rows), 'row')} in {to}; fill in `corrected`, then `dp quarantine fix --from {to}`"
+        )
 
 
 def quarantine_fix(
@@ -145,7 +148,7 @@ def quarantine_fix(
         print_json({"overrides": numbers})
     else:
         what = "settled" if settle else "corrected by the next run"
-        console.print(f"{_rows(len(numbers))} {what}: override {', '.join(map(str, numbers))}")
+        console.print(f"{count_of(len(numbers), 'row')} {what}: override {', '.join(map(str, numbers))}")
 
 
 def _corrected(row: BrokenRow, to_text: str | None, text_file: Path | None, settle: bool) -> str | None:
@@ -205,7 +208,3 @@ def _known(dataset: str | None) -> str | None:
     if dataset:
         get_contracts()[dataset]
     return dataset
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"

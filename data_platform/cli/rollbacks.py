@@ -13,6 +13,7 @@ from data_platform.intervals import cover
 from data_platform.rollback import Rollback, hold, list_holds, plan_rollback, roll_back
 from data_platform.rollback import release as release_hold
 from data_platform.warehouse.connection import transaction
+from data_platform.words import count_of
 
 PublicationArgument = Annotated[int, typer.Argument(help="Number of the publication; `dp publications` lists them.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept with the hold. Never a customer's name or number.")]
@@ -61,7 +62,7 @@ def _show_planned(planned: Rollback, *, run_id: str | None, as_json: bool) -> No
 def _in_a_sentence(planned: Rollback) -> str:
     """What a person who is to approve it has to know, in less than 200 characters."""
     days_of = Counter(held.table for held in planned.days)
-    tables = ", ".join(f"{table} ({days} day{'' if days == 1 else 's'})" for table, days in sorted(days_of.items()))
+    tables = ", ".join(f"{table} ({count_of(days, 'day')})" for table, days in sorted(days_of.items()))
     later = {publication for held in planned.days for publication in held.later}
     undone = f" What {len(later)} later publications wrote there is undone too." if later else ""
     return f"Restores and holds {tables}; builds {len(planned.reprocessed)} tables again.{undone}"
@@ -84,7 +85,7 @@ def release(publication: PublicationArgument, as_json: JsonOption = False) -> No
     if as_json:
         print_json({"publication_id": publication, "days": days})
     else:
-        console.print(f"{days} day{'' if days == 1 else 's'} released; the next run redoes them")
+        console.print(f"{count_of(days, 'day')} released; the next run redoes them")
 
 
 def holds(as_json: JsonOption = False) -> None:

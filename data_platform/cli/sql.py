@@ -12,6 +12,7 @@ import typer
 from data_platform.cli.output import JsonOption, print_json, print_table
 from data_platform.failures import InputError
 from data_platform.warehouse.connection import open_connection
+from data_platform.words import count_of
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +49,7 @@ def sql(
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
         print_table(
-            f"{len(rows)} row{'' if len(rows) == 1 else 's'}",
+            count_of(len(rows), "row"),
             [dict(zip(names, row, strict=True)) for row in rows],
             columns=names,
         )

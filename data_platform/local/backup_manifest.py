@@ -168,7 +168,7 @@ def secrets_to_keep(settings: Settings) -> str:
     lines = [f"{name}={_value(settings, name)}\n" for name in (*KEYS, *SAME_SETTINGS)]
     return (
         "# What a restored platform needs of the old one; stands in for its .env. Keep it apart from the backup.\n"
-        + ("".join(lines))
+        + "".join(lines)
     )
 
 
