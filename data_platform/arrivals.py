@@ -46,13 +46,15 @@ def changes_of_days(
                left join unnest(%(restored_days)s::date[], %(restored)s::bigint[]) as r (day, publication_id)
                    on r.day = w.day
            ),
-           before as (
-               select w.day, held.file_id
+           attempt_before as (
+               select w.day, (attempt ->> 0)::bigint as file_id, (attempt ->> 1)::bigint as ingest_id
                from wanted as w
                join ops.publications as p using (publication_id)
                cross join jsonb_array_elements(p.input_files -> %(dataset)s) as attempt
-               join ops.file_days as held on held.day = w.day and held.file_id = (attempt ->> 0)::bigint
                where w.restores is null
+           ),
+           before as (
+               select b.day, b.file_id from attempt_before as b join ops.file_days using (day, file_id)
            ),
            came as (
                -- A version that counts again, as a later one of its path was withdrawn, does so by that decision.
@@ -79,13 +81,6 @@ def changes_of_days(
                select b.day, d.arrived_at
                from before as b
                join ops.withdrawals as d using (file_id)
-           ),
-           attempt_before as (
-               select w.day, (attempt ->> 0)::bigint as file_id, (attempt ->> 1)::bigint as ingest_id
-               from wanted as w
-               join ops.publications as p using (publication_id)
-               cross join jsonb_array_elements(p.input_files -> %(dataset)s) as attempt
-               where w.restores is null
            ),
            overridden_before as (
                select r.day, r.override_id

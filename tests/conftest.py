@@ -17,12 +17,15 @@ from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from data_platform.contracts.load import get_contracts
+from data_platform.intervals import Interval
 from data_platform.local.databases import GUESTS, prepare_databases, restrict_database
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.processes import signal_all
 from data_platform.local.secrets import pick_port
 from data_platform.local.spark import spark_component
+from data_platform.orchestrate import run_all
 from data_platform.settings import PROJECT_ROOT, ROLES, Settings, get_settings
+from sample_company.small import land_small_shop
 from spark_jobs.session import get_spark
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +33,7 @@ settings.load_profile("repeatable")
 
 PASSWORD = "only-in-tests"
 TEMPLATE = "warehouse"
+SHOP_DAYS = Interval(date(1998, 1, 5), date(1998, 1, 17))
 SPARK_PORT = pick_port()
 SPARK = {
     "SPARK_CONNECT_PORT": str(SPARK_PORT),
@@ -110,6 +114,30 @@ def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def platform(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A platform of the test's own, on the business date 1998-02-01; settings of this process point at it."""
     yield from make_platform(postgres, tmp_path, monkeypatch, today=date(1998, 2, 1))
+
+
+@pytest.fixture(scope="session")
+def published_shop(
+    postgres: EmbeddedPostgres, spark_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """A small shop on the day after ``SHOP_DAYS``: all but the last in one publication, the last in another."""
+    last = max(SHOP_DAYS)
+    with pytest.MonkeyPatch.context() as patch:
+        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=SHOP_DAYS.end):
+            land_small_shop(platform.landing, customers=30, days=len(SHOP_DAYS), start=SHOP_DAYS.start)
+            run_all(Interval(SHOP_DAYS.start, last))
+            run_all(Interval.of_day(last))
+            patch.undo()  # it is there to be copied; settings of this process are others' business
+            forget_settings()
+            yield platform
+
+
+@pytest.fixture
+def shop(
+    published_shop: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    """A copy of the published shop for each test."""
+    yield from make_platform(postgres, tmp_path, monkeypatch, today=SHOP_DAYS.end, like=published_shop)
 
 
 def make_platform(

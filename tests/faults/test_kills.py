@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from datetime import date
-from pathlib import Path
 
 import pytest
 
 from data_platform import orchestrate
 from data_platform.intervals import ONE_DAY, Interval
-from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.staleness import is_work
-from sample_company.small import land_small_shop
-from tests.conftest import Platform, make_platform
+from tests.conftest import SHOP_DAYS, Platform
 from tests.faults.kill_points import run_to
 from tests.faults.polling import polling
 from tests.forked import dp, run_forked
@@ -26,32 +21,14 @@ from tests.state import published, stale, write_counts
 
 log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
-START, DAYS = date(1998, 1, 5), 16
-END = START + DAYS * ONE_DAY
+START, END = SHOP_DAYS.start, SHOP_DAYS.end
 KILLED = -9
 KILLS = int(os.environ.get("DP_KILLS", "4"))
 
 
-@pytest.fixture(scope="module")
-def published_shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A small shop, all of it published."""
-    with pytest.MonkeyPatch.context() as patch:
-        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=END):
-            land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
-            orchestrate.run_all(None)
-            yield platform
-
-
-@pytest.fixture
-def shop(
-    published_shop: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Platform]:
-    yield from make_platform(postgres, tmp_path, monkeypatch, today=END, like=published_shop)
-
-
 def correct(shop: Platform, number: int) -> None:
     """One of the shop's days comes again, with a purchase more."""
-    day = START + number % DAYS * ONE_DAY
+    day = START + number % len(SHOP_DAYS) * ONE_DAY
     file = shop.landing / "shop" / "purchases" / f"{day}.txt"
     with file.open("ab") as stream:
         stream.write(f" 00001 {day:%Y%m%d}  1   {number}.00\r\n".encode())

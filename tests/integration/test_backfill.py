@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -20,30 +19,12 @@ from data_platform.plan import plan_work
 from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
-from tests.conftest import Platform, make_platform
+from tests.conftest import SHOP_DAYS, Platform, make_platform
 from tests.state import newest_publication, published, stale, write_counts
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
-START, DAYS = date(1998, 1, 5), 12
-END = START + DAYS * ONE_DAY
+START, END = SHOP_DAYS.start, SHOP_DAYS.end
 LAST = END - ONE_DAY
-
-
-@pytest.fixture(scope="module")
-def published_shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A small shop, all of it published."""
-    with pytest.MonkeyPatch.context() as patch:
-        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=END):
-            land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
-            orchestrate.run_all(None)
-            yield platform
-
-
-@pytest.fixture
-def shop(
-    published_shop: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Platform]:
-    yield from make_platform(postgres, tmp_path, monkeypatch, today=END, like=published_shop)
 
 
 def correct(shop: Platform, *days: date) -> None:
@@ -68,7 +49,7 @@ def test_chunks_end_in_the_state_of_one_pass(
 ) -> None:
     in_one_pass = published()
     for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
-        land_small_shop(other.landing, customers=30, days=DAYS, start=START)
+        land_small_shop(other.landing, customers=30, days=len(SHOP_DAYS), start=START)
         runs = run_backfill(opened(Interval(START, END), 5))
         assert len(set(runs)) == 3
         assert published() == in_one_pass

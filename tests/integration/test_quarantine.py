@@ -32,6 +32,7 @@ from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from spark_jobs import ingest
 from tests.conftest import Platform, forget_settings, make_platform
+from tests.state import published
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 DAY, NEXT = date(1998, 1, 5), date(1998, 1, 6)
@@ -110,15 +111,6 @@ def stale() -> dict[str, str]:
 
 def states() -> dict[int, str]:
     return {o["override_id"]: o["state"] for o in dp("quarantine", "overrides", "--all")}
-
-
-def published() -> dict[str, list[tuple[Any, ...]]]:
-    """Every table in every contract column, sorted."""
-    return {c.table: sorted((tuple(r.values()) for r in rows_of(select_of(c))), key=repr) for c in get_contracts()}
-
-
-def select_of(contract: Any) -> str:
-    return f"select {', '.join(c.name for c in contract.published_columns)} from {contract.table}"
 
 
 def test_an_override_is_applied_revoked_and_never_loses_a_row(shop: Platform) -> None:

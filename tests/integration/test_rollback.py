@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -12,36 +10,14 @@ from data_platform import orchestrate, staleness
 from data_platform.difference import changed_rows, count_changes
 from data_platform.failures import InputError
 from data_platform.intervals import ONE_DAY, Interval
-from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.rollback import hold, plan_rollback, release, roll_back
 from data_platform.warehouse.connection import query, transaction
-from sample_company.small import land_small_shop
-from tests.conftest import Platform, make_platform
+from tests.conftest import SHOP_DAYS, Platform
 from tests.state import newest_publication, published_and_online, stale
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
-START, DAYS = date(1998, 1, 5), 12
-END = START + DAYS * ONE_DAY
+START, END = SHOP_DAYS.start, SHOP_DAYS.end
 LAST = END - ONE_DAY
-
-
-@pytest.fixture(scope="module")
-def published_shop(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A small shop whose days are published, all but the last in one publication, the last in another."""
-    with pytest.MonkeyPatch.context() as patch:
-        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=END):
-            land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
-            orchestrate.run_all(Interval(START, LAST))
-            orchestrate.run_all(Interval.of_day(LAST))
-            yield platform
-
-
-@pytest.fixture
-def shop(
-    published_shop: Platform, postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Platform]:
-    """A copy of it for each test."""
-    yield from make_platform(postgres, tmp_path, monkeypatch, today=END, like=published_shop)
 
 
 def work() -> list[str]:
