@@ -106,12 +106,12 @@ def stale_days(connection: Connection, contract: Contract) -> dict[date, str]:
     """Day to reason, for the days that were published from something else than they must be now."""
     holds = active_holds(connection, contract.table)
     wanted = wanted_fingerprints(connection, contract, holds)
-    rows = query(connection, "select day, fingerprint from ops.published_days where table_name = %s", (contract.table,))
-    published = {r["day"]: r["fingerprint"] for r in rows}
+    published = _published_fingerprints(connection, contract)
+    outdated = outdated_days(connection, contract)
     version = input_version(contract)
     reasons: dict[date, str] = {}
     for day in sorted(wanted.keys() | published.keys()):
-        if wanted.get(day) == published.get(day):
+        if wanted.get(day) == published.get(day) or (day in outdated and day not in holds):
             continue
         if day in holds:
             reasons[day] = f"publication {holds[day].publication_id} was rolled back"
@@ -126,14 +126,40 @@ def stale_days(connection: Connection, contract: Contract) -> dict[date, str]:
     return reasons
 
 
+def _published_fingerprints(connection: Connection, contract: Contract) -> dict[date, str]:
+    rows = query(connection, "select day, fingerprint from ops.published_days where table_name = %s", (contract.table,))
+    return {r["day"]: r["fingerprint"] for r in rows}
+
+
 def held_days(connection: Connection, contract: Contract) -> dict[date, str]:
-    """Day to reason, for the days whose live deliveries wait until a rollback is released."""
+    """Day to reason, for the days whose live deliveries wait until a rollback is released, or a file is mended."""
     live = fingerprints(connection, contract)
-    return {
+    published = _published_fingerprints(connection, contract)
+    outdated = {
+        day: f"held back: the present contract cannot read {path}; correct it, land it again, or withdraw it"
+        for day, path in outdated_days(connection, contract).items()
+        if live[day] != published.get(day)
+    }
+    return outdated | {
         day: f"held back: publication {hold.publication_id} is rolled back: {hold.reason}"
         for day, hold in active_holds(connection, contract.table).items()
         if live.get(day) != hold.fingerprint
     }
+
+
+def outdated_days(connection: Connection, contract: Contract) -> dict[date, str]:
+    """Day to a delivery of it that counts as an earlier contract read it: to the present one its file is not readable.
+
+    Whatever else comes for such a day waits with it: rows of two contracts would stand side by side.
+    """
+    waiting = {(d.sha256, d.extract_day) for d in to_ingest(connection, contract)}
+    rows = query(
+        connection,
+        """select day, path, sha256, extract_day from ops.deliveries join ops.file_days using (file_id)
+           where dataset = %s and state = 'live' and input_version <> %s order by file_id desc""",
+        (contract.dataset, input_version(contract)),
+    )
+    return {r["day"]: r["path"] for r in rows if (r["sha256"], r["extract_day"]) not in waiting}
 
 
 def published_tables(connection: Connection) -> dict[str, dict[str, Any]]:
@@ -172,7 +198,8 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
         name = contract.dataset
         days = {day for change in taken if change.dataset == name for day in change.days}
         if run.asked and name in chosen:
-            days |= {day for day in wanted[name] if day in run.asked and day not in holds[name]}
+            kept = holds[name].keys() | outdated_days(connection, contract).keys()
+            days |= {day for day in wanted[name] if day in run.asked and day not in kept}
         ordered = tuple(sorted(days))
         plans[name] = StagePlan(
             days=ordered,

@@ -6,7 +6,9 @@ import base64
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from pydantic import SecretStr
 
 from data_platform.contracts.load import get_contracts
+from data_platform.gates.loading import load as load_great_expectations
 from data_platform.intervals import Interval
 from data_platform.local.databases import GUESTS, prepare_databases, restrict_database
 from data_platform.local.postgres import EmbeddedPostgres
@@ -73,7 +76,7 @@ class Platform:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres(untraced_engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL whose database ``warehouse`` is migrated, and serves as a template."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", pick_port(), SecretStr(PASSWORD))
     server.init()
@@ -138,6 +141,36 @@ def shop(
 ) -> Iterator[Platform]:
     """A copy of the published shop for each test."""
     yield from make_platform(postgres, tmp_path, monkeypatch, today=SHOP_DAYS.end, like=published_shop)
+
+
+@pytest.fixture(scope="session")
+def untraced_engines() -> Iterator[None]:
+    """Measures no coverage inside dbt and Data Docs, where nothing is ours: it would double what a run takes."""
+    if sys.gettrace() is None:
+        yield
+        return
+    load_great_expectations()
+    from dbt.cli.main import dbtRunner
+    from great_expectations.data_context import AbstractDataContext
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbtRunner, "invoke", _untraced(dbtRunner.invoke))
+        patch.setattr(AbstractDataContext, "build_data_docs", _untraced(AbstractDataContext.build_data_docs))
+        yield
+
+
+def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        here, elsewhere = sys.gettrace(), threading.gettrace()
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+        try:
+            return function(*arguments, **options)
+        finally:
+            threading.settrace(elsewhere)  # type: ignore[arg-type]
+            sys.settrace(here)
+
+    return call
 
 
 def make_platform(

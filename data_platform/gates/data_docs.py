@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from data_platform.gates.context import SITE
 from data_platform.gates.rules import Evaluation, Gate
+from data_platform.settings import get_settings
 
 KEEP_RUNS = 10
 
@@ -36,7 +38,18 @@ def add_pages(context: Any, run_id: str, gate: Gate, evaluations: Sequence[Evalu
         store.set(key, evaluation.document)
         written.append(key)
     _prune(store)
+    _keep_compiled_templates()
     context.build_data_docs(site_names=[SITE], resource_identifiers=written)
+
+
+def _keep_compiled_templates() -> None:
+    """GX makes an environment of its own for each build of its pages; without a cache each compiles all templates."""
+    from great_expectations.render.view import view
+    from jinja2 import Environment, FileSystemBytecodeCache
+
+    folder = get_settings().state_dir / "templates"
+    folder.mkdir(parents=True, exist_ok=True)
+    view.Environment = partial(Environment, bytecode_cache=FileSystemBytecodeCache(str(folder)))
 
 
 def _escaped(value: Any) -> Any:

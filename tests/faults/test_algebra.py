@@ -21,6 +21,7 @@ from tests.faults.laws import BrokenLaw, Observer
 from tests.faults.mutants import MUTANTS
 
 log = logging.getLogger(__name__)
+pytestmark = pytest.mark.no_cover  # the model and its laws are all there is in it
 HISTORIES = int(os.environ.get("DP_HISTORIES", "500"))
 ENOUGH_TO_CATCH = 3000
 EVENTS = {event.__name__ for event in Event.__args__}

@@ -20,7 +20,7 @@ from tests.forked import dp, run_forked
 from tests.state import published, stale, write_counts
 
 log = logging.getLogger(__name__)
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server"), pytest.mark.no_cover]
 START, END = SHOP_DAYS.start, SHOP_DAYS.end
 KILLED = -9
 KILLS = int(os.environ.get("DP_KILLS", "4"))

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +15,38 @@ import pytest
 
 from data_platform import orchestrate
 from data_platform.contracts.load import get_contracts
+from data_platform.contracts.parts import TypeOptions
 from data_platform.failures import InputError, PermanentFailure, PlatformError
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.warehouse.connection import query, transaction
 from sample_company.manifest import Manifest
 from sample_company.small import land_small_shop
-from tests.conftest import Platform, make_platform
+from tests.conftest import SHOP_DAYS, Platform, make_platform
 from tests.state import published, stale, write_counts
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 
-START, DAYS = date(1998, 1, 5), 16
-END = START + DAYS * ONE_DAY
+START, END = SHOP_DAYS.start, SHOP_DAYS.end
 LAST = END - ONE_DAY
 DP = Path(sys.executable).with_name("dp")
 
 
 @pytest.fixture
-def shop(
+def landed(
     postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Platform, Manifest]]:
     """A platform on the day after a small shop's last, with everything landed and nothing run."""
     for platform in make_platform(postgres, tmp_path, monkeypatch, today=END):
-        yield platform, land_small_shop(platform.landing, customers=30, days=DAYS, start=START)
+        yield platform, land_small_shop(platform.landing, customers=30, days=len(SHOP_DAYS), start=START)
 
 
 def dp(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([DP, *arguments], capture_output=True, text=True, check=False, **options)
 
 
-def test_what_lands_is_published_and_every_row_accounted_for(shop: tuple[Platform, Manifest]) -> None:
-    _, manifest = shop
+def test_what_lands_is_published_and_every_row_accounted_for(landed: tuple[Platform, Manifest]) -> None:
+    _, manifest = landed
     orchestrate.run_all(None)
     assert stale() == []
     broken: Counter[str] = Counter()
@@ -68,8 +67,7 @@ def test_what_lands_is_published_and_every_row_accounted_for(shop: tuple[Platfor
     assert all(tables.values()), "no table is empty"
 
 
-def test_days_run_again_write_nothing(shop: tuple[Platform, Manifest]) -> None:
-    orchestrate.run_all(None)
+def test_days_run_again_write_nothing(shop: Platform) -> None:
     before, counts = published(), write_counts()
     orchestrate.run_all(Interval.of_day(START + 3 * ONE_DAY))
     orchestrate.run_all(Interval(START, END))
@@ -79,16 +77,14 @@ def test_days_run_again_write_nothing(shop: tuple[Platform, Manifest]) -> None:
 
 
 def test_day_by_day_equals_all_at_once_and_so_does_any_order(
-    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+    shop: Platform, tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform, _ = shop
-    orchestrate.run_all(None)
     at_once = published()
-    first = sorted((platform.landing / "shop").rglob("*.*"))
+    first = sorted((shop.landing / "shop").rglob("*.*"))
     for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
         for part in (first[::2], first[1::2]):
             for file in part:
-                target = other.landing / file.relative_to(platform.landing)
+                target = other.landing / file.relative_to(shop.landing)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, target)
             orchestrate.run_all(None)
@@ -96,14 +92,12 @@ def test_day_by_day_equals_all_at_once_and_so_does_any_order(
 
 
 def test_one_big_file_read_by_a_spark_of_its_own_gives_the_same_tables(
-    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+    shop: Platform, tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform, _ = shop
-    orchestrate.run_all(None)
     in_days = published()
-    files = sorted((platform.landing / "shop/purchases").glob("*.txt"))
+    files = sorted((shop.landing / "shop/purchases").glob("*.txt"))
     for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
-        shutil.copytree(platform.landing / "shop/customers", other.landing / "shop/customers")
+        shutil.copytree(shop.landing / "shop/customers", other.landing / "shop/customers")
         whole = other.landing / "shop/purchases/all.txt"
         whole.parent.mkdir(parents=True)
         header = files[0].read_bytes().split(b"\n")[0] + b"\n"
@@ -113,57 +107,7 @@ def test_one_big_file_read_by_a_spark_of_its_own_gives_the_same_tables(
         assert published() == in_days
 
 
-def test_a_corrected_and_a_late_file_end_in_the_state_of_a_clean_load(
-    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    platform, _ = shop
-    purchases = sorted((platform.landing / "shop/purchases").glob("*.txt"))
-    late = purchases[4]
-    kept = late.read_bytes()
-    late.unlink()
-    orchestrate.run_all(None)
-    late.write_bytes(kept)
-    corrected = purchases[2]
-    corrected.write_bytes(b"\n".join(corrected.read_bytes().split(b"\n")[:-3]) + b"\n")
-    assert {s.what for s in stale()} == set(), "not discovered yet"
-    orchestrate.run_all(None)
-    assert stale() == []
-    repaired = published()
-    for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
-        shutil.copytree(platform.landing, other.landing)
-        orchestrate.run_all(None)
-        assert published() == repaired
-
-
-def test_a_withdrawn_file_is_gone_and_its_twin_takes_over_as_in_a_clean_load(
-    shop: tuple[Platform, Manifest], tmp_path: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    platform, _ = shop
-    purchases = sorted((platform.landing / "shop/purchases").glob("*.txt"))
-    wrong, copied = purchases[3], purchases[5]
-    twin = copied.with_name("copy.txt")
-    shutil.copyfile(copied, twin)
-    orchestrate.run_all(None)
-    for file in (wrong, copied):
-        done = dp("withdraw", f"landing/{file.relative_to(platform.landing)}", "--reason", "sent by mistake")
-        assert done.returncode == 0, done.stderr
-    assert "delivery withdrawn" in {s.reason for s in stale()}
-    orchestrate.run_all(None)
-    assert stale() == []
-    for file in (wrong, copied):
-        file.unlink()
-    without = published()
-    for other in make_platform(postgres, tmp_path / "other", monkeypatch, today=END):
-        shutil.copytree(platform.landing, other.landing)
-        orchestrate.run_all(None)
-        assert published() == without
-
-
-def test_files_that_a_new_contract_cannot_read_stay_published(
-    shop: tuple[Platform, Manifest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    platform, _ = shop
-    orchestrate.run_all(None)
+def test_files_that_a_new_contract_cannot_read_stay_published(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     before = published()
     purchases = get_contracts()["purchases"]
     renamed = [
@@ -171,18 +115,49 @@ def test_files_that_a_new_contract_cannot_read_stay_published(
     ]
     changed = purchases.model_copy(update={"columns": tuple(renamed)})
     monkeypatch.setitem(get_contracts()._by_dataset, "purchases", changed)
-    mended = platform.landing / f"shop/purchases/{LAST}.txt"
+    mended = shop.landing / f"shop/purchases/{LAST}.txt"
     mended.write_bytes(mended.read_bytes().replace(b" date ", b" day ", 1))
     opened = orchestrate.run_all(None)
     assert opened.run is not None
     with transaction() as connection:
-        assert len(orchestrate.held_back(connection, opened.run)) == DAYS - 1
+        assert len(orchestrate.held_back(connection, opened.run)) == len(SHOP_DAYS) - 1
     assert published() == before
     assert {s.reason.partition(":")[0] for s in stale()} == {"held back"}
 
 
-def test_a_bad_file_fails_alone(shop: tuple[Platform, Manifest]) -> None:
-    platform, _ = shop
+def test_a_day_of_which_a_delivery_cannot_be_read_again_waits_and_holds_nothing_else_back(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shop.landing / "shop/purchases"
+    gone, kept = folder / f"{START}.txt", (folder / f"{START}.txt").read_bytes()
+    gone.write_bytes(b"not what a till writes\n")
+    with pytest.raises(PermanentFailure, match="none of 1 deliveries can be read"):
+        orchestrate.run_all(None)
+    before = published()["raw.purchases"]
+    purchases = get_contracts()["purchases"]
+    least = TypeOptions(minimum=1, maximum=10000)
+    stricter = [c.model_copy(update={"options": least}) if c.name == "amount_usd" else c for c in purchases.columns]
+    monkeypatch.setitem(
+        get_contracts()._by_dataset, "purchases", purchases.model_copy(update={"columns": tuple(stricter)})
+    )
+    header, some = kept.split(b"\r\n")[:2]
+    next_day = some.replace(f"{START:%Y%m%d}".encode(), f"{START + ONE_DAY:%Y%m%d}".encode())
+    (folder / "late.txt").write_bytes(b"\r\n".join([header, next_day, b""]))
+    (folder / "late too.txt").write_bytes(b"\r\n".join([header, some, b""]))
+    orchestrate.run_all(None)
+    assert len(published()["raw.purchases"]) == len(before) + 1, "the other day is published"
+    waits = f"held back: the present contract cannot read landing/shop/purchases/{START}.txt"
+    assert any((s.what, s.reason[: len(waits)]) == (str(START), waits) for s in stale())
+    orchestrate.run_all(Interval.of_day(START))
+    assert len(published()["raw.purchases"]) == len(before) + 1, "also when it is asked for"
+    gone.write_bytes(kept)
+    orchestrate.run_all(None)
+    assert len(published()["raw.purchases"]) == len(before) + 2
+    assert stale() == []
+
+
+def test_a_bad_file_fails_alone(landed: tuple[Platform, Manifest]) -> None:
+    platform, _ = landed
     bad = platform.landing / "shop/purchases/1998-01-09.txt"
     bad.write_bytes(b" customer date number_of_cds dollar_value\r\n 00001 19980109 1 1.00\r\n")
     opened = orchestrate.run_all(None)
@@ -197,11 +172,9 @@ def test_a_bad_file_fails_alone(shop: tuple[Platform, Manifest]) -> None:
     assert "1998-01-09.txt" in done.stderr
 
 
-def test_a_failed_gate_leaves_consumers_the_previous_state(shop: tuple[Platform, Manifest]) -> None:
-    platform, _ = shop
-    orchestrate.run_all(None)
+def test_a_failed_gate_leaves_consumers_the_previous_state(shop: Platform) -> None:
     before = published()
-    extract = max((platform.landing / "shop/customers").glob("*.csv"))
+    extract = max((shop.landing / "shop/customers").glob("*.csv"))
     lines = extract.read_bytes().split(b"\n")
     extract.write_bytes(b"\n".join([*lines[:2], *lines[1:]]))
     with pytest.raises(PlatformError, match="one_row_a_customer_and_extract") as failure:
@@ -211,23 +184,20 @@ def test_a_failed_gate_leaves_consumers_the_previous_state(shop: tuple[Platform,
     assert any(s.reason == "delivery changed" for s in stale())
 
 
-def test_a_missing_day_is_an_error_where_the_contract_says_so(shop: tuple[Platform, Manifest]) -> None:
-    platform, _ = shop
+def test_a_missing_day_is_an_error_where_the_contract_says_so(landed: tuple[Platform, Manifest]) -> None:
+    platform, _ = landed
     (platform.landing / "shop/purchases" / f"{LAST}.txt").unlink()
     with pytest.raises(PermanentFailure, match=f"purchases.*{LAST}"):
         orchestrate.run_all(Interval.of_day(LAST))
     assert all(not rows for rows in published().values()), "nothing is written"
 
 
-def test_an_interval_beyond_the_last_whole_day_is_refused(shop: tuple[Platform, Manifest]) -> None:
+def test_an_interval_beyond_the_last_whole_day_is_refused(landed: tuple[Platform, Manifest]) -> None:
     with pytest.raises(InputError, match="reaches beyond the last whole day"):
         orchestrate.run_all(Interval(LAST, END + ONE_DAY))
 
 
-def test_a_breaking_contract_stops_before_anything_is_written(
-    shop: tuple[Platform, Manifest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orchestrate.run_all(None)
+def test_a_breaking_contract_stops_before_anything_is_written(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     purchases = get_contracts()["purchases"]
     narrowed = purchases.model_copy(update={"columns": purchases.columns[:-1]})
     monkeypatch.setitem(get_contracts()._by_dataset, "purchases", narrowed)

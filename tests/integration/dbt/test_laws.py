@@ -20,7 +20,7 @@ from tests.integration.dbt.workshop import (
     purchase,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_cover]
 FIRST = date(1998, 1, 5)
 UNKNOWN = "?"
 CUSTOMERS = ["00001", "00002", "00003"]

@@ -1,0 +1,206 @@
+"""The histories of the model, lived through by the real stack: what is published is what a clean build would publish.
+
+`make test-faults` tries `DP_SEEDS=0:200` with up to 20 events each; any range may be tried by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform import orchestrate
+from data_platform.contracts.load import get_contracts
+from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.warehouse.connection import query, transaction
+from tests.conftest import Platform, make_platform
+from tests.faults.algebra import Publication
+from tests.faults.histories import Corrected, Event, Override, Release, Rollback, RuleChange, history_of_seed
+from tests.faults.laws import require
+from tests.faults.shop import Facts, SourceDay
+from tests.faults.stack import BASE, START, Project, Stack, date_of, deliveries_of, known
+from tests.faults.world import Guide
+from tests.state import Rows, published, write_counts
+
+log = logging.getLogger(__name__)
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server"), pytest.mark.no_cover]
+SEEDS = range(*map(int, os.environ.get("DP_SEEDS", "0:8").split(":")))
+IS_LONG = "DP_SEEDS" in os.environ
+LONGEST = 20 if IS_LONG else 5
+
+
+class StackGuide(Guide):
+    """Leads the real stack through a history."""
+
+    def __init__(self, stack: Stack, clean: Any) -> None:
+        super().__init__(stack)
+        self.stack = stack
+        self.clean = clean
+        stack.expected = self.world.facts
+
+    def happen(self, event: Event) -> bool | None:
+        """An event of which the stack tells whether it could be."""
+        if isinstance(event, Override):
+            broken = sorted(self.world.quarantine().elements())
+            if not broken:
+                return False
+            line = broken[event.nth % len(broken)]
+            occurrence = 1 + event.nth % broken.count(line)
+            if not self.stack.override(line, occurrence, event.amount):
+                return False
+            self.world.overrides[line, occurrence] = event.amount
+            return None
+        if isinstance(event, Rollback):
+            own = [p for p in self.stack.log if p.kind == "run" and not p.is_rolled_back and self.brought(p)]
+            if not own:
+                return False
+            publication = own[-1 - event.back % len(own)]
+            if not (pins := self.pinned_by(publication)):
+                return False
+            # Of a day that several rollbacks hold, the state before the earliest publication counts.
+            pinned = self.world.pins | {publication.number: pins}
+            self.world.pins = dict(sorted(pinned.items(), reverse=True))
+            self.stack.roll_back(publication, self.tick, event.crash)
+            return None
+        if isinstance(event, RuleChange | Corrected) and self.would_outdate(event):
+            return False
+        return super().happen(event)
+
+    def would_outdate(self, event: RuleChange | Corrected) -> bool:
+        """Whether a content would still count that the contract of the day can no longer read: as its file is gone.
+
+        Such days wait, which is a test of its own; the model keeps every content.
+        """
+        if isinstance(event, RuleChange):
+            return any(delivery.lines is None for delivery in self.stack.landing.values())
+        return event.lines is None and any("not read yet" in reason for reason in self.stack.stale())
+
+    def pinned_by(self, publication: Publication) -> dict[SourceDay, Facts]:
+        """What its rollback would hold: what it brought, but for days that the rollback of an earlier one holds."""
+        held = {day for number, pins in self.world.pins.items() if number < publication.number for day in pins}
+        return {day: facts for day, facts in self.brought(publication).items() if day not in held}
+
+    def check(self) -> None:
+        """Whatever is published is what its inputs were; where nothing is stale, these are all there are."""
+        says, wanted = self.stack.facts(), known(self.stack.days, self.today + 100)
+        require(says == wanted, "a publication is what its inputs were", differing(says, wanted))
+        if not self.stack.stale():
+            wanted = known(self.world.facts(), self.today - 1)
+            require(says == wanted, "every input is published", differing(says, wanted))
+            is_now = published()
+            for table, rows in history_told().items():
+                require(rows == is_now[table], "history tells the present", table)
+            if IS_LONG:
+                self.check_is_clean()
+
+    def settle(self) -> None:
+        """One run makes everything right, row for row, and another finds nothing to do."""
+        self.stack.run(self.today)
+        self.check()
+        require(not self.stack.stale(), "a run leaves nothing stale", self.stack.stale())
+        self.check_is_clean()
+        if IS_LONG:
+            before = published(), write_counts()
+            self.stack.run(self.today)
+            self.stack.run(self.today, range(self.today))
+            require((published(), write_counts()) == before, "a rerun writes nothing")
+
+    def check_is_clean(self) -> None:
+        """What is published is what one run makes of files that say just what there is."""
+        is_now, clean = published(), self.clean(self.world.facts(), self.today)
+        self.stack.deploy()
+        for table, rows in clean.items():
+            require(is_now[table] == rows, "tables equal a clean build", table, differing_rows(is_now[table], rows))
+
+
+def differing(says: dict[SourceDay, Facts], wanted: dict[SourceDay, Facts]) -> list[Any]:
+    """Days that say something else than they should."""
+    return [
+        (d, says.get(d), wanted.get(d)) for d in sorted(says.keys() | wanted.keys()) if says.get(d) != wanted.get(d)
+    ]
+
+
+def differing_rows(says: Rows, wanted: Rows) -> dict[str, list[Any]]:
+    """Rows that only one of them has."""
+    return {
+        "missing": [row for row in wanted if row not in says],
+        "too many": [row for row in says if row not in wanted],
+    }
+
+
+def history_told() -> dict[str, Rows]:
+    """What the history of each feature table says that it now holds."""
+    told: dict[str, Rows] = {}
+    for contract in get_contracts().of_layer("features"):
+        columns = [c.name for c in contract.published_columns]
+        with transaction() as connection:
+            entries = query(
+                connection,
+                f"select op, {', '.join(columns)} from {contract.table}_history"
+                " order by publication_id, op = 'I', op = 'U'",
+            )
+        rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        for entry in entries:
+            key = tuple(entry[name] for name in contract.key)
+            rows.pop(key, None)
+            if entry["op"] != "D":
+                rows[key] = tuple(entry[name] for name in columns)
+        told[contract.table] = sorted(rows.values(), key=repr)
+    return told
+
+
+@pytest.fixture(scope="module")
+def opened(
+    postgres: EmbeddedPostgres, spark_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Platform, Project]]:
+    """A shop on its first day, in a project of its own."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROJECT_ROOT", str(project.root))
+        with contextmanager(make_platform)(postgres, tmp_path_factory.mktemp("shop"), patch, today=START) as platform:
+            Stack(platform.landing, project).write(BASE)
+            orchestrate.run_all(None)
+            patch.undo()
+            yield platform, project
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_history_ends_in_the_state_of_a_clean_build(
+    seed: int, opened: tuple[Platform, Project], postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    first_day, project = opened
+    project.change({})
+
+    @contextmanager
+    def new_shop(today: int) -> Iterator[Stack]:
+        home = tmp_path / str(len(list(tmp_path.iterdir())))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PROJECT_ROOT", str(project.root))
+            with contextmanager(make_platform)(postgres, home, patch, today=date_of(today), like=first_day) as platform:
+                yield Stack(platform.landing, project)
+
+    def clean_build(facts: dict[SourceDay, Facts], today: int) -> dict[str, Rows]:
+        with new_shop(today) as stack:
+            project.change({})  # these have been judged
+            for delivery in deliveries_of(facts, today - 1):
+                stack.land(delivery)
+            orchestrate.run_all(None)
+            return published()
+
+    with new_shop(0) as stack:
+        guide = StackGuide(stack, clean_build)
+        for event in history_of_seed(seed)[:LONGEST]:
+            guide.go_on()
+            happened = guide.happen(event)
+            log.info("%s%s", event, "" if happened is not False else ": nothing there")
+            guide.check()
+        guide.settle()
+        if stack.holds:
+            while stack.holds:
+                guide.happen(Release(0))
+            guide.settle()
