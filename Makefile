@@ -8,6 +8,8 @@ PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
 PYTEST ?= --numprocesses auto --maxprocesses 4 --no-loadscope-reorder --cov --cov-report=
 BENCH ?=
+# Numbers of histories for test-faults, first and end: a range that was not finished may be continued.
+SEEDS ?= 0:200
 DP := .venv/bin/dp
 BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
 
@@ -48,8 +50,8 @@ test: setup-dev ## Run all tests, with coverage (PYTEST='-k name' for some, with
 	.venv/bin/python -m pytest $(PYTEST)
 	.venv-airflow/bin/python -m pytest tests/policy/airflow
 
-test-faults: setup-dev ## Try faults for long: 10,000 histories of the model, kills at 200 points of a run
-	DP_HISTORIES=10000 DP_KILLS=200 .venv/bin/python -m pytest tests/faults --log-cli-level=INFO
+test-faults: setup-dev ## Try faults for hours: 10,000 histories of the model, 200 of the stack (SEEDS=0:200), 200 kills
+	DP_HISTORIES=10000 DP_SEEDS=$(SEEDS) DP_KILLS=200 .venv/bin/python -m pytest tests/faults --log-cli-level=INFO
 
 lint: setup-dev ## Check style, types and SQL; changes nothing
 	.venv/bin/ruff check .

@@ -252,8 +252,11 @@ class Stack:
     # What is there.
 
     def stale(self) -> list[str]:
-        """What a run has to do."""
-        return [f"{s.table} {s.what}: {s.reason}" for s in stale() if is_work(s)]
+        """What a run has to do, with what nobody has discovered yet."""
+        with transaction() as connection:
+            undiscovered = [f"{found['path']}: not discovered" for found in orchestrate.look(connection, None, ())]
+            connection.rollback()
+        return undiscovered + [f"{s.table} {s.what}: {s.reason}" for s in stale() if is_work(s)]
 
     def facts(self) -> dict[SourceDay, Facts]:
         """What published tables say of each day; unknown customers stand in no table."""
