@@ -8,6 +8,7 @@ the same days are asked for once more, by `dp backfill`, with nothing changed: n
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from benchmarks.harness import OURS, Bench
 from benchmarks.history import HISTORY, LOG
@@ -25,8 +26,9 @@ WRITTEN = """
 
 def run(bench: Bench) -> None:
     """Reports the pass, its speed beside single days, and a rerun."""
-    with running_platform(bench.directory, HISTORY.end) as platform:
-        with bench.setting_up(f"landing {LOG}"):
+    with ExitStack() as stack:
+        with bench.setting_up(f"starting a platform, landing {LOG}"):
+            platform = stack.enter_context(running_platform(bench.directory, HISTORY.end))
             platform.land(LOG)
         single = [_seconds(platform, "run", Interval.of_day(LOG.start + n * ONE_DAY)) for n in range(SINGLE_DAYS)]
         bench.say(f"single days: {', '.join(f'{s:.1f}' for s in single)} s")

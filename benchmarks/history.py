@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -22,8 +22,9 @@ TODAY = HISTORY.end + timedelta(days=6)
 @contextmanager
 def loaded_platform(bench: Bench) -> Iterator[Platform]:
     """A platform with ``HISTORY`` published, on a day before which six nights like each other can be run."""
-    with running_platform(bench.directory, TODAY) as platform:
-        with bench.setting_up(f"loading {HISTORY}"):
+    with ExitStack() as stack:
+        with bench.setting_up(f"starting a platform, loading {HISTORY}"):
+            platform = stack.enter_context(running_platform(bench.directory, TODAY))
             platform.land(HISTORY)
             platform.load(HISTORY)
         yield platform

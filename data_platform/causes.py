@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,11 @@ TRANSIENT_CLASSES = {
     errorcodes.CLASS_TRANSACTION_ROLLBACK,
     errorcodes.CLASS_OPERATOR_INTERVENTION,
 }
+# What Spark's client says of a server that has died, or was started anew meanwhile.
+SPARK_IS_GONE = re.compile(
+    r"StatusCode\.UNAVAILABLE|failed to connect|Connection (?:refused|reset)|Socket closed"
+    r"|SESSION_(?:CHANGED|NOT_FOUND)"
+)
 TRANSIENT = {errorcodes.LOCK_NOT_AVAILABLE, errorcodes.TOO_MANY_CONNECTIONS, None}
 
 
@@ -42,6 +48,10 @@ def explain(error: Exception) -> PlatformError | None:
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or NO_SPACE in str(error):
         place = f" at {error.filename}" if isinstance(error, OSError) and error.filename else ""
         return _disk_is_full(f"the disk is full{place}")
+    if type(error).__module__.startswith(("pyspark.", "grpc")) and SPARK_IS_GONE.search(str(error)):
+        return TransientFailure(
+            "Spark broke off", hint="try again; if it does not answer, start it with `make up` (`make status` tells)"
+        )
     return None
 
 

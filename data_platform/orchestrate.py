@@ -14,12 +14,14 @@ from data_platform.failures import InputError
 from data_platform.intervals import Interval
 from data_platform.ledger import discover
 from data_platform.publish import Moved
-from data_platform.runs import STEPS, Run, open_run
+from data_platform.runs import STEPS, Run, StepLog, get_run, open_run, renew_read_set
 from data_platform.steps import perform
 from data_platform.warehouse.connection import Connection, query, transaction
 from data_platform.warehouse.tables import ensure_tables, refuse_breaking_changes
 
 REBUILDS = 2
+# What is taken again when it moved; a rollback reads no delivery.
+READ, REMADE = ("ingest", "gate:ingest"), ("stage", "gate:stage", "build", "gate:build")
 
 
 @dataclass(frozen=True)
@@ -110,25 +112,48 @@ def run_all(
     reason: str = "",
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Opened:
-    """Opens a run and takes all its steps; rebuilds when what it read has moved.
+    """Opens a run and takes all its steps.
 
     Raises:
         PlatformError: the failure of the step that failed; published state is then as it was.
     """
-    for attempt in range(REBUILDS + 1):
-        on_step("discover")
-        opened = open_work(asked, datasets=datasets, kind=kind, reason=reason)
-        if opened.run is None:
-            return opened
+    on_step("discover")
+    opened = open_work(asked, datasets=datasets, kind=kind, reason=reason)
+    if opened.run:
+        take_steps(opened.run.run_id, STEPS[1:], on_step)
+    return opened
+
+
+def take_steps(run_id: str, steps: Iterable[str], on_step: Callable[[str], None] = lambda _: None) -> None:
+    """Takes steps of a run, one after the other.
+
+    Raises:
+        PlatformError: the failure of the step that failed.
+    """
+    for step in steps:
+        on_step(step)
+        take_step(run_id, step, on_step)
+
+
+def take_step(run_id: str, step: str, on_step: Callable[[str], None] = lambda _: None) -> StepLog:
+    """Takes a step of a run; where what it read has moved when it is to be published, all is made again first.
+
+    Raises:
+        Moved: when it has moved again after each rebuild.
+        PlatformError: the failure of a step.
+    """
+    for _ in range(REBUILDS):
         try:
-            for step in STEPS[1:]:
-                on_step(step)
-                perform(opened.run.run_id, step)
-            return opened
+            return perform(run_id, step)
         except Moved:
-            if attempt == REBUILDS:
-                raise
-    raise AssertionError("unreachable")
+            with transaction() as connection:
+                run = get_run(connection, run_id)
+                renew_read_set(connection, run)
+            for earlier in REMADE if run.kind == staleness.ROLLBACK else (*READ, *REMADE):
+                on_step(earlier)
+                perform(run_id, earlier)
+            on_step(step)
+    return perform(run_id, step)
 
 
 def held_back(connection: Connection, run: Run) -> list[str]:

@@ -14,11 +14,10 @@ from typing import Any
 from data_platform import models
 from data_platform.failures import InputError
 from data_platform.holds import RECORDED_DAYS, active_holds
-from data_platform.orchestrate import REBUILDS
-from data_platform.publish import LOCK, Moved
+from data_platform.orchestrate import take_steps
+from data_platform.publish import LOCK
 from data_platform.runs import Run, open_run
 from data_platform.staleness import ROLLBACK, model_contracts, published_through
-from data_platform.steps import perform
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 
 STEPS = ("stage", "gate:stage", "build", "gate:build", "publish", "export")
@@ -149,18 +148,8 @@ def roll_back(publication_id: int, reason: str, on_step: Callable[[str], None] =
     """
     with transaction() as connection:
         run = hold(connection, plan_rollback(connection, publication_id), reason)
-    for attempt in range(REBUILDS + 1):
-        try:
-            for step in STEPS:
-                on_step(step)
-                perform(run.run_id, step)
-            return run
-        except Moved:
-            if attempt == REBUILDS:
-                raise
-            with transaction() as connection:
-                run = open_rollback_run(connection, reason)
-    raise AssertionError("unreachable")
+    take_steps(run.run_id, STEPS, on_step)
+    return run
 
 
 def release(connection: Connection, publication_id: int) -> int:

@@ -183,6 +183,18 @@ def renew_versions(connection: Connection, run: Run, layers: Collection[str]) ->
     return renewed
 
 
+def renew_read_set(connection: Connection, run: Run) -> None:
+    """Lets a run stand on what is there now; what it has made until then stands on something else."""
+    execute(
+        connection,
+        """update ops.runs
+           set read_set = %s,
+               through_day = greatest(through_day, (select max(through_day) from ops.published_tables))
+           where run_id = %s""",
+        (Json(present_read_set(connection)), run.run_id),
+    )
+
+
 def close_run(connection: Connection, run: Run, state: str, failure: str | None = None) -> None:
     """Writes how the run ended."""
     execute(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 APPLICATION = "data-platform"
+# Of calls to a server that does not answer, about 15 s in all: by default a step would wait ten minutes for a dead one.
+RETRIES = 5
 # Hold in any session, also in one that a server shares.
 SESSION_OPTIONS = {
     "spark.sql.session.timeZone": "UTC",
@@ -60,6 +62,7 @@ def _answers(remote: str) -> bool:
 
 def _connect(settings: Settings) -> SparkSession:
     from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
 
     token = settings.spark_connect_token.get_secret_value()
     if token:
@@ -68,7 +71,9 @@ def _connect(settings: Settings) -> SparkSession:
     builder = SparkSession.builder.remote(settings.spark_remote).appName(APPLICATION)
     for name, value in SESSION_OPTIONS.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    session = builder.getOrCreate()
+    session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
+    return session
 
 
 def _start_local(settings: Settings) -> SparkSession:

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from data_platform.contracts.load import get_contracts
 from data_platform.gates.loading import load as load_great_expectations
 from data_platform.intervals import Interval
+from data_platform.local.components import Component
 from data_platform.local.databases import GUESTS, prepare_databases, restrict_database
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.processes import signal_all
@@ -95,22 +96,33 @@ def postgres(untraced_engines: None, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Component]:
     """A Spark Connect server that all platforms of these fixtures use; without it each process starts a cold Spark."""
     home = tmp_path_factory.mktemp("spark")
     with pytest.MonkeyPatch.context() as patch:
         _set(patch, {"DP_ENV_FILE": str(home / "no.env"), "STATE_DIR": str(home), **SPARK})
-        patch.delenv("SPARK_REMOTE")  # our setting, which its own launcher would take for an order
-        server = spark_component(Settings(spark_remote=SPARK["SPARK_REMOTE"]))
-        server.start()
+        server = spark_component(Settings())
+    start_spark(server)
     try:
-        yield
+        yield server
     finally:
-        if get_spark.cache_info().currsize:
-            get_spark().stop()  # or it tries for minutes to say good-bye when this process ends
-            get_spark.cache_clear()
+        end_spark_session()
         signal_all(server.pids(), signal.SIGKILL)  # asked to stop, it would write its classes for a next start
         server.stop()
+
+
+def start_spark(server: Component) -> None:
+    """Starts it, or starts it again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SPARK_REMOTE", raising=False)  # our setting, which its own launcher would take for an order
+        server.start()
+
+
+def end_spark_session() -> None:
+    """Says good-bye as long as the server is there: later it would be tried for minutes when this process ends."""
+    if get_spark.cache_info().currsize:
+        get_spark().stop()
+        get_spark.cache_clear()
 
 
 @pytest.fixture
@@ -185,18 +197,37 @@ def make_platform(
                 "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (like.database,)
             )
         cursor.execute(f"create database {database} template {like.database if like else TEMPLATE} owner platform")
+    parsed = server.data_dir.parent / "dbt"  # what dbt keeps of the project: it takes seconds to parse it anew
     if like:
         shutil.copytree(like.home / "state", home / "state")
+        _log_sequences(server, database)
+    elif parsed.exists():
+        shutil.copytree(parsed, home / "state" / "dbt")
     restrict_database(connection, database, GUESTS[TEMPLATE])
+    connection.close()
     environment = _environment(server, database, home, today)
     _set(patch, environment)
     try:
         yield Platform(home, environment)
     finally:
+        connection = server.connect()  # the server may have been killed meanwhile
         with connection.cursor() as cursor:
             cursor.execute(f"drop database {database} with (force)")
         connection.close()
         forget_settings()
+        if (home / "state" / "dbt").exists() and not parsed.exists():
+            shutil.copytree(home / "state" / "dbt", parsed)
+
+
+def _log_sequences(server: EmbeddedPostgres, database: str) -> None:
+    """Lets a killed server find the numbers again that a copied database has given: at first they are not logged."""
+    connection = server.connect(database)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """select setval(format('%I.%I', schemaname, sequencename)::regclass, last_value)
+               from pg_sequences where last_value is not null"""
+        )
+    connection.close()
 
 
 def _environment(server: EmbeddedPostgres, database: str, home: Path, today: date) -> dict[str, str]:

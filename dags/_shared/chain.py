@@ -77,7 +77,8 @@ def from_stage(run: tuple[str, str]) -> list[DpOperator]:
         _gate("build", run, "The contracts' rules on marts and features."),
         DpOperator(
             task_id="publish",
-            doc_md="One transaction makes all of it visible. Refuses what has not passed its gates.",
+            doc_md="One transaction makes all of it visible, if all gates have passed. Where another run has published "
+            "what this one read, all is made again first.",
             arguments=["publish", *run],
         ),
         DpOperator(

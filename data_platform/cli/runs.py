@@ -15,7 +15,6 @@ from data_platform.clock import due_day, to_business
 from data_platform.failures import InputError, PermanentFailure
 from data_platform.intervals import Interval, parse_day
 from data_platform.runs import StepLog, get_run, step_rows
-from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 
 DatasetsOption = Annotated[
@@ -201,7 +200,7 @@ def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")],
 
 def take_step(run_id: str, step: str, *, as_json: bool) -> None:
     """Takes one step of a run and shows its report; the commands ``dp ingest``, ``dp stage`` … are this."""
-    log: StepLog = perform(run_id, step)
+    log: StepLog = orchestrate.take_step(run_id, step)
     rows = [{"step": step, **line} for line in log.lines]
     if as_json:
         print_json({"run_id": run_id, "step": step, "lines": rows})

@@ -20,6 +20,7 @@ from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import SHOP_DAYS, Platform, make_platform
+from tests.landing import add_purchases, purchase
 from tests.state import newest_publication, published, stale, write_counts
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
@@ -30,9 +31,7 @@ LAST = END - ONE_DAY
 def correct(shop: Platform, *days: date) -> None:
     """These days come again, each with a purchase more."""
     for day in days:
-        file = shop.landing / "shop" / "purchases" / f"{day}.txt"
-        with file.open("ab") as stream:
-            stream.write(f" 00001 {day:%Y%m%d}  1   {day.day}.25\r\n".encode())
+        add_purchases(shop.landing, day, purchase(day, f"{day.day}.25"))
 
 
 def opened(days: Interval, chunk_days: int) -> backfills.Backfill:

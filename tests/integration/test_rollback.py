@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import pytest
 
 from data_platform import orchestrate, staleness
@@ -13,6 +11,7 @@ from data_platform.intervals import ONE_DAY, Interval
 from data_platform.rollback import hold, plan_rollback, release, roll_back
 from data_platform.warehouse.connection import query, transaction
 from tests.conftest import SHOP_DAYS, Platform
+from tests.landing import add_purchases, purchase
 from tests.state import newest_publication, published_and_online, stale
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
@@ -28,20 +27,10 @@ def held() -> list[str]:
     return [s.what for s in stale() if not staleness.is_work(s)]
 
 
-def correct(platform: Platform, day: date, text: bytes) -> None:
-    """The shop delivers a day anew, with one purchase more."""
-    file = platform.landing / "shop" / "purchases" / f"{day}.txt"
-    file.write_bytes(file.read_bytes() + text)
-
-
-def purchase(day: date, amount: str) -> bytes:
-    return f" 00001 {day:%Y%m%d}  1   {amount}\r\n".encode()
-
-
 def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None:
     day = START + 3 * ONE_DAY
     before = published_and_online()
-    correct(shop, day, purchase(day, "7.77"))
+    add_purchases(shop.landing, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
     corrected = published_and_online()
     assert corrected != before
@@ -59,7 +48,7 @@ def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None
     assert work() == []
     assert held() == [str(day)]
 
-    correct(shop, day, purchase(day, "8.88"))
+    add_purchases(shop.landing, day, purchase(day, "8.88"))
     orchestrate.run_all(Interval(START, END))
     assert published_and_online() == before, "later deliveries of a held day wait, also when it is asked for"
 
@@ -75,12 +64,12 @@ def test_rows_are_known_again_since_they_were_before_though_not_by_what_they_are
     """What a removal left is known since the removal, and is so again when a later correction is taken back."""
     day = START + 3 * ONE_DAY
     file = shop.landing / "shop" / "purchases" / f"{day}.txt"
-    correct(shop, day, purchase(day, "3.33") + purchase(day, "4.44"))
+    add_purchases(shop.landing, day, purchase(day, "3.33"), purchase(day, "4.44"))
     orchestrate.run_all(None)
     file.write_bytes(file.read_bytes().replace(purchase(day, "4.44"), b""))
     orchestrate.run_all(None)
     before = published_and_online()
-    correct(shop, day, purchase(day, "7.77"))
+    add_purchases(shop.landing, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
     assert published_and_online() != before
     roll_back(newest_publication(), "a price of 7.77 is nonsense")
@@ -89,10 +78,10 @@ def test_rows_are_known_again_since_they_were_before_though_not_by_what_they_are
 
 def test_what_came_later_is_built_on_the_restored_state(shop: Platform) -> None:
     day, other = START + 3 * ONE_DAY, START + 5 * ONE_DAY
-    correct(shop, day, purchase(day, "7.77"))
+    add_purchases(shop.landing, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
     bad = newest_publication()
-    correct(shop, other, purchase(other, "1.11"))
+    add_purchases(shop.landing, other, purchase(other, "1.11"))
     orchestrate.run_all(None)
     roll_back(bad, "only the first correction was wrong")
     after = published_and_online()
@@ -108,7 +97,7 @@ def test_what_came_later_is_built_on_the_restored_state(shop: Platform) -> None:
 def test_a_rollback_that_was_killed_is_finished_by_the_next_run(shop: Platform) -> None:
     before = published_and_online()
     day = LAST
-    correct(shop, day, purchase(day, "7.77"))
+    add_purchases(shop.landing, day, purchase(day, "7.77"))
     orchestrate.run_all(None)
     with transaction() as connection:
         hold(connection, plan_rollback(connection, newest_publication()), "the machine goes down now")

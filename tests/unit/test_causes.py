@@ -8,6 +8,7 @@ import re
 import psycopg2
 import pytest
 from psycopg2 import errors
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from data_platform.causes import explain, explained
 from data_platform.failures import InputError, PermanentFailure, TransientFailure
@@ -39,6 +40,13 @@ def test_a_full_disk_is_permanent_and_says_so(error: Exception) -> None:
 )
 def test_what_may_pass_is_transient(error: Exception) -> None:
     assert isinstance(explain(error), TransientFailure)
+
+
+def test_a_spark_that_is_gone_is_transient() -> None:
+    gone = SparkConnectGrpcException("<_MultiThreadedRendezvous … status = StatusCode.UNAVAILABLE")
+    assert isinstance(explain(gone), TransientFailure)
+    assert explain(SparkConnectGrpcException("the plan is wrong")) is None
+    assert explain(ValueError("StatusCode.UNAVAILABLE")) is None
 
 
 @pytest.mark.parametrize(
