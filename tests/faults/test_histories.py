@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,14 @@ log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server"), pytest.mark.no_cover]
 SEEDS = range(*map(int, os.environ.get("DP_SEEDS", "0:8").split(":")))
 IS_LONG = "DP_SEEDS" in os.environ
+CleanBuild = Callable[[dict[SourceDay, Facts], int], dict[str, Rows]]
 LONGEST = 20 if IS_LONG else 5
 
 
 class StackGuide(Guide):
     """Leads the real stack through a history."""
 
-    def __init__(self, stack: Stack, clean: Any) -> None:
+    def __init__(self, stack: Stack, clean: CleanBuild) -> None:
         super().__init__(stack)
         self.stack = stack
         self.clean = clean

@@ -23,6 +23,7 @@ from data_platform import orchestrate
 from data_platform.cli.main import build_app
 from data_platform.failures import InputError, PermanentFailure, TransientFailure
 from data_platform.intervals import ONE_DAY, Interval
+from data_platform.local import backup, lake_copy
 from data_platform.local.backup import SECRETS, Backup, back_up, list_backups
 from data_platform.local.backup_manifest import NAME
 from data_platform.local.graph import Listener
@@ -339,15 +340,21 @@ def test_only_one_backup_is_taken_at_a_time(kept: Kept, tmp_path: Path) -> None:
     assert not (tmp_path / "second.part").exists()
 
 
-def test_a_delivery_that_is_being_written_waits_for_the_next_backup(kept: Kept, tmp_path: Path) -> None:
+def test_a_delivery_that_is_being_written_waits_for_the_next_backup(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arriving = kept.shop.landing / "shop" / "arriving"
-    arriving.write_bytes(bytes(4_000_000))
-    writer = subprocess.Popen(["sh", "-c", f"while :; do echo >> {arriving}; done"])
-    try:
+    arriving.write_bytes(b"the first half")
+
+    def copy_while_it_grows(*places: Any) -> Any:
+        copied = lake_copy.copy(*places)
+        with arriving.open("ab") as stream:
+            stream.write(b", and more")
+        return copied
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, "copy", copy_while_it_grows)
         first = back_up(tmp_path / "first")
-    finally:
-        writer.kill()
-        writer.wait()
     second = back_up(tmp_path / "second")
     arriving.unlink()
     assert second.manifest.files.keys() - first.manifest.files.keys() == {"landing/shop/arriving"}
