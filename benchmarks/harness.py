@@ -142,7 +142,7 @@ class Bench:
             for name, contender in contenders.items():
                 if prepare:
                     prepare()
-                numbers = _timed(contender)
+                numbers = timed(contender)
                 if check:
                     check(name)
                 if turn >= 0:
@@ -202,7 +202,8 @@ class Bench:
         return file
 
 
-def _timed(contender: Contender) -> Numbers:
+def timed(contender: Contender) -> Numbers:
+    """Lets a contender take its turn; also for those that have something to prepare themselves."""
     started = time.perf_counter()
     numbers = contender()
     return {"seconds": time.perf_counter() - started, **(numbers or {})}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 from benchmarks.harness import Bench
 from benchmarks.platform import Platform, running_platform
 from data_platform.intervals import ONE_DAY, Interval
-from data_platform.settings import get_settings
 from sample_company import cdnow
-from sample_company.company import company
 
 LOG = Interval(cdnow.FIRST_DAY, cdnow.LAST_DAY + ONE_DAY)
 HISTORY = Interval(LOG.start, LOG.end + ONE_DAY)  # with the extract of the day after it: the next comes a week later
@@ -45,11 +42,3 @@ class Nights:
     def run(self) -> None:
         """`dp run` in the warm worker."""
         self._platform.dp("run", program="dp-warm")
-
-
-def land_late(day: date, rows: int = 20) -> Path:
-    """A file of purchases of a day long past comes, beside those that have come."""
-    lines = company().lines_of(day)
-    file = Path(get_settings().landing) / "shop" / "purchases" / f"late-{day}.txt"
-    file.write_bytes(cdnow.HEADER + b"".join((lines * rows)[:rows]))
-    return file

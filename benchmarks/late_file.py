@@ -6,44 +6,41 @@ published again, with the days of features that look back to it, and all that re
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
+from itertools import count
+from pathlib import Path
 
-from benchmarks.harness import OURS, Bench, Numbers
-from benchmarks.history import LOG, Nights, land_late, loaded_platform
+from benchmarks.harness import OURS, Bench, Numbers, timed
+from benchmarks.history import LOG, Nights, loaded_platform
 from data_platform.intervals import ONE_DAY
+from data_platform.settings import get_settings
+from sample_company import cdnow
+from sample_company.company import company
 
 NIGHT = "a night"
 YEAR = timedelta(days=365)
+ROWS = 20
 
 
 def run(bench: Bench) -> None:
     """Reports the late file beside a night."""
     with loaded_platform(bench) as platform:
-        nights, days = Nights(platform), late_days()
+        nights, days = Nights(platform), (LOG.end - YEAR + n * ONE_DAY for n in count())
 
         def late() -> Numbers:
             land_late(next(days))
-            return _timed(nights)
+            return timed(nights.run)
 
         def night() -> Numbers:
             nights.land()
-            return _timed(nights)
+            return timed(nights.run)
 
         runs = bench.interleave({OURS: late, NIGHT: night})
     bench.compare("late_file", "s", runs, targets={NIGHT: 1 / 3})
 
 
-def late_days() -> Iterator[object]:
-    """Days a year before the log's end, one after the other."""
-    day = LOG.end - YEAR
-    while True:
-        yield day
-        day += ONE_DAY
-
-
-def _timed(nights: Nights) -> Numbers:
-    started = time.perf_counter()
-    nights.run()
-    return {"seconds": time.perf_counter() - started}
+def land_late(day: date) -> None:
+    """A file of purchases of a day long past comes, beside those that have come."""
+    lines = company().lines_of(day)
+    file = Path(get_settings().landing) / "shop" / "purchases" / f"late-{day}.txt"
+    file.write_bytes(cdnow.HEADER + b"".join((lines * ROWS)[:ROWS]))

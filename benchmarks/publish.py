@@ -10,15 +10,13 @@ import json
 import statistics
 import threading
 import time
+from functools import partial
 
-import psycopg2
-
-from benchmarks.harness import Bench
+from benchmarks.harness import Bench, timed
 from benchmarks.history import Nights, loaded_platform
 from benchmarks.platform import Platform
 from data_platform.publish import LOCK
-from data_platform.settings import get_settings
-from data_platform.warehouse.connection import query
+from data_platform.warehouse.connection import open_connection, query
 
 TURNS = 3
 LOOK_EVERY_S = 0.002
@@ -44,7 +42,7 @@ class Watch:
         self._thread = threading.Thread(target=self._look)
 
     def _look(self) -> None:
-        connection = psycopg2.connect(**get_settings().warehouse_parameters())
+        connection = open_connection(application="bench")
         connection.autocommit = True
         since = None
         while not self._over.wait(LOOK_EVERY_S):
@@ -76,9 +74,7 @@ def run(bench: Bench) -> None:
             bench.say(f"turn {turn + 1} of {TURNS}: lock {watch.lock_s:.3f} s, transaction {watch.transaction_s:.3f} s")
         for number in newest_publications(platform, TURNS):
             with Watch() as watch:
-                started = time.perf_counter()
-                platform.dp("rollback", str(number), "--reason", "a bench", program="dp-warm")
-                seconds.append(time.perf_counter() - started)
+                seconds.append(timed(partial(roll_back, platform, number))["seconds"])
             taken_back.append(watch)
             bench.say(f"publication {number} rolled back: {seconds[-1]:.3f} s")
     median = statistics.median
@@ -86,6 +82,11 @@ def run(bench: Bench) -> None:
     bench.limit("transaction_of_a_day", "s", median(w.transaction_s for w in published), at_most=0.1)
     bench.limit("rollback", "s", median(seconds), at_most=60)
     bench.limit("lock_of_a_rollback", "s", median(w.lock_s for w in taken_back), at_most=60)
+
+
+def roll_back(platform: Platform, number: int) -> None:
+    """`dp rollback` in the warm worker."""
+    platform.dp("rollback", str(number), "--reason", "a bench", program="dp-warm")
 
 
 def newest_publications(platform: Platform, count: int) -> list[int]:

@@ -152,13 +152,13 @@ def outdated_days(connection: Connection, contract: Contract) -> dict[date, str]
 
     Whatever else comes for such a day waits with it: rows of two contracts would stand side by side.
     """
-    waiting = {(d.sha256, d.extract_day) for d in to_ingest(connection, contract)}
     rows = query(
         connection,
         """select day, path, sha256, extract_day from ops.deliveries join ops.file_days using (file_id)
            where dataset = %s and state = 'live' and input_version <> %s order by file_id desc""",
         (contract.dataset, input_version(contract)),
     )
+    waiting = {(d.sha256, d.extract_day) for d in to_ingest(connection, contract)} if rows else set()
     return {r["day"]: r["path"] for r in rows if (r["sha256"], r["extract_day"]) not in waiting}
 
 

@@ -1,9 +1,14 @@
-"""What the shop's till delivers anew."""
+"""What the shop's till and CRM deliver."""
 
 from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+
+HEADERS = {
+    "purchases": "customer_id date number_of_cds dollar_value",
+    "customers": "customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on",
+}
 
 
 def purchase(day: date, amount: str, *, count: int = 1) -> bytes:

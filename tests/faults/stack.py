@@ -33,6 +33,7 @@ from tests.conftest import forget_settings
 from tests.faults.algebra import Hold, Publication
 from tests.faults.deliveries import Delivery
 from tests.faults.shop import CUSTOMERS, SOURCES, UNKNOWN, UNREADABLE, Facts, Line, Source, SourceDay, facts_of
+from tests.landing import HEADERS
 from tests.state import stale
 
 START = date(1998, 1, 5)
@@ -44,10 +45,6 @@ COUNTRIES = {"us": "US", "ca": "CA", "old": "GB"}
 ALWAYS_BROKEN = "Atlantis"
 # What was there before: a source of which no delivery at all has a row does not pass its gate.
 BASE = Delivery(0, "purchases", "purchases/base", ((-1, SOMEBODY_ELSE, 5),))
-HEADERS = {
-    "purchases": "customer_id date number_of_cds dollar_value",
-    "customers": "customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on",
-}
 STRICT = {
     "purchases": ("{minimum: 0, maximum: 10000}", "{minimum: 1, maximum: 10000}"),
     "customers": ("[US, CA, GB, DE, FR]", "[US, CA, DE, FR]"),

@@ -47,21 +47,14 @@ class StackGuide(Guide):
     def happen(self, event: Event) -> bool | None:
         """An event of which the stack tells whether it could be."""
         if isinstance(event, Override):
-            broken = sorted(self.world.quarantine().elements())
-            if not broken:
+            chosen = self.row_of(event)
+            if chosen is None or not self.stack.override(*chosen, event.amount):
                 return False
-            line = broken[event.nth % len(broken)]
-            occurrence = 1 + event.nth % broken.count(line)
-            if not self.stack.override(line, occurrence, event.amount):
-                return False
-            self.world.overrides[line, occurrence] = event.amount
+            self.world.overrides[chosen] = event.amount
             return None
         if isinstance(event, Rollback):
-            own = [p for p in self.stack.log if p.kind == "run" and not p.is_rolled_back and self.brought(p)]
-            if not own:
-                return False
-            publication = own[-1 - event.back % len(own)]
-            if not (pins := self.pinned_by(publication)):
+            publication = self.publication_of(event)
+            if publication is None or not (pins := self.pinned_by(publication)):
                 return False
             # Of a day that several rollbacks hold, the state before the earliest publication counts.
             pinned = self.world.pins | {publication.number: pins}

@@ -176,11 +176,9 @@ class Guide:
 
     @happen.register
     def _(self, event: Override) -> bool | None:
-        broken = sorted(self.world.quarantine().elements())
-        if not broken:
+        if (chosen := self.row_of(event)) is None:
             return False
-        line = broken[event.nth % len(broken)]
-        occurrence = 1 + event.nth % broken.count(line)
+        line, occurrence = chosen
         self.world.overrides[line, occurrence] = event.amount
         self.touched["purchases", line[0]] = self.tick
         self.look()
@@ -189,10 +187,8 @@ class Guide:
 
     @happen.register
     def _(self, event: Rollback) -> bool | None:
-        own = [p for p in self.platform.log if p.kind == "run" and not p.is_rolled_back and self.brought(p)]
-        if not own:
+        if (publication := self.publication_of(event)) is None:
             return False
-        publication = own[-1 - event.back % len(own)]
         before = len(self.platform.log)
         self.look()
         self.platform.roll_back(publication, self.tick, event.crash)
@@ -242,6 +238,19 @@ class Guide:
         if file := self.world.files.get(path):
             self._days_of_path[path] |= {(file.source, line[0]) for line in file.lines or ()}
         self.touched |= dict.fromkeys(self._days_of_path[path], self.tick)
+
+    def row_of(self, event: Override) -> tuple[Line, int] | None:
+        """The row in quarantine that an override mends, and which of equal ones; None when there is none."""
+        broken = sorted(self.world.quarantine().elements())
+        if not broken:
+            return None
+        line = broken[event.nth % len(broken)]
+        return line, 1 + event.nth % broken.count(line)
+
+    def publication_of(self, event: Rollback) -> Publication | None:
+        """The publication that is rolled back, or None when none brought input."""
+        own = [p for p in self.platform.log if p.kind == "run" and not p.is_rolled_back and self.brought(p)]
+        return own[-1 - event.back % len(own)] if own else None
 
     def path_of(self, file: int) -> str | None:
         """The path of that number among files of purchases, counted round; None when there is none."""

@@ -32,6 +32,7 @@ from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from spark_jobs import ingest
 from tests.conftest import Platform, forget_settings, make_platform
+from tests.landing import HEADERS
 from tests.state import published
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
@@ -39,10 +40,6 @@ DAY, NEXT = date(1998, 1, 5), date(1998, 1, 6)
 PURCHASES, CUSTOMERS = f"landing/shop/purchases/{DAY}.txt", f"landing/shop/customers/{DAY}.csv"
 GOOD = [f" {n:05d} {DAY:%Y%m%d}  1   9.99" for n in range(1, 13)]
 BROKEN, MENDED, RUBBISH = " 00099 19980105 -2  11.77", " 00099 19980105  2  11.77", " test test test test"
-HEADERS = {
-    "purchases": "customer_id date number_of_cds dollar_value",
-    "customers": "customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on",
-}
 CANARIES = ("Zaphira Quux", "zaphira@quux.example", "+1 555 867 5309", "42 Canary Row")
 SECRET = (
     '00099,Zaphira Quux,zaphira@quux.example,+1 555 867 5309,1961-12-31,"42 Canary Row\nFlat 2",Leeds,f,{},1996-05-01'

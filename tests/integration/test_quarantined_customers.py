@@ -17,10 +17,10 @@ from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
+from tests.landing import HEADERS
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, DAYS = date(1998, 1, 5), 16
-HEADER = "customer_id,full_name,email,phone,birth_date,street,city,gender,country,signed_up_on"
 WEEKS = [START, START + 7 * ONE_DAY, START + 14 * ONE_DAY]
 MOVED, BROKEN = "00001,Ann,,,,,,f,CA,1997-05-01", "00001,Ann,,,,,,f,Canada,1997-05-01"
 BEFORE = "00001,Ann,,,,,,f,US,1997-05-01"
@@ -44,7 +44,7 @@ def _without_extracts(platform: Platform) -> Path:
 def land(folder: Path, day: date, *rows: str) -> None:
     """Lands an extract of 40 customers who stay as they are, and these."""
     others = [f"{number:05d},Bob,,,,,,m,US,1997-05-01" for number in range(100, 140)]
-    (folder / f"{day}.csv").write_text("\n".join([HEADER, *rows, *others]) + "\n")
+    (folder / f"{day}.csv").write_text("\n".join([HEADERS["customers"], *rows, *others]) + "\n")
 
 
 def log_of_the_customer() -> list[tuple[date, str | None]]:
@@ -99,7 +99,7 @@ def test_the_key_of_a_quarantined_row_is_kept_where_it_can_be_trusted(extracts: 
         b"\xff0007,Gus,,,,,,m,US,1996-05-02": None,
     }
     good = [b"%05d,Ann,,,,,,f,GB,1996-05-01" % number for number in range(100, 100 + 20 * len(rows))]
-    (extracts / f"{START}.csv").write_bytes(b"\n".join([HEADER.encode(), *rows, *good]) + b"\n")
+    (extracts / f"{START}.csv").write_bytes(b"\n".join([HEADERS["customers"].encode(), *rows, *good]) + b"\n")
     ingest()
     with transaction() as connection:
         found = query(
