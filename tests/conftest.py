@@ -1,16 +1,20 @@
-"""Fixtures of all tests: one real Postgres a session, and a platform of its own for whoever asks for one."""
+"""Fixtures of all tests: a real Postgres and Spark that all processes of a session share, and platforms on them."""
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +42,10 @@ settings.load_profile("repeatable")
 PASSWORD = "only-in-tests"
 TEMPLATE = "warehouse"
 SHOP_DAYS = Interval(date(1998, 1, 5), date(1998, 1, 17))
-SPARK_PORT = pick_port()
+# The process that tests are started by chooses, and those that it starts hear of it.
+POSTGRES_PORT, SPARK_PORT = (
+    int(os.environ.setdefault(f"TEST_{server}_PORT", str(pick_port()))) for server in ("POSTGRES", "SPARK")
+)
 SPARK = {
     "SPARK_CONNECT_PORT": str(SPARK_PORT),
     "SPARK_REMOTE": f"sc://localhost:{SPARK_PORT}",
@@ -60,6 +67,62 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByServer(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the folder of the servers that tests share; whoever needs one first starts it."""
+    if not _is_worker(config):
+        os.environ["TEST_SERVERS"] = tempfile.mkdtemp(prefix="servers-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops the servers once nobody tests any longer."""
+    if _is_worker(config):
+        return
+    folder = _servers()
+    if (folder / "spark").exists():
+        server = _spark_server()
+        signal_all(server.pids(), signal.SIGKILL)  # asked to stop, it would write its classes for a next start
+        server.stop()
+    if (folder / "postgres").exists():
+        postgres = _postgres_server()
+        postgres.stop()
+        postgres.remove()
+    shutil.rmtree(folder)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _servers() -> Path:
+    return Path(os.environ["TEST_SERVERS"])
+
+
+def _postgres_server() -> EmbeddedPostgres:
+    return EmbeddedPostgres(_servers() / "postgres" / "data", POSTGRES_PORT, SecretStr(PASSWORD))
+
+
+def _spark_server() -> Component:
+    with pytest.MonkeyPatch.context() as patch:
+        home = str(_servers() / "spark")
+        _set(patch, {"DP_ENV_FILE": f"{home}/no.env", "STATE_DIR": home, **SPARK})
+        return spark_component(Settings())
+
+
+@contextmanager
+def _once(name: str) -> Iterator[Path | None]:
+    """The folder to make something in that all processes use, or None when one has made it; they wait meanwhile."""
+    done = _servers() / f"{name}.done"
+    with done.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            yield None
+            return
+        folder = _servers() / name
+        folder.mkdir()
+        yield folder
+        done.touch()
+
+
 @dataclass(frozen=True)
 class Platform:
     """An empty platform: a migrated warehouse, and a folder for everything that it writes."""
@@ -77,38 +140,31 @@ class Platform:
 
 
 @pytest.fixture(scope="session")
-def postgres(untraced_engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres(untraced_engines: None) -> EmbeddedPostgres:
     """A running PostgreSQL whose database ``warehouse`` is migrated, and serves as a template."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", pick_port(), SecretStr(PASSWORD))
-    server.init()
-    server.start()
-    try:
-        prepare_databases(server, {role: SecretStr(PASSWORD) for role in (*ROLES, "airflow")})
-        with pytest.MonkeyPatch.context() as patch:
-            _set(patch, _environment(server, TEMPLATE, tmp_path_factory.mktemp("template"), date(1998, 7, 1)))
+    server = _postgres_server()
+    with _once("postgres") as folder, pytest.MonkeyPatch.context() as patch:
+        if folder:
+            server.init()
+            server.start()
+            prepare_databases(server, {role: SecretStr(PASSWORD) for role in (*ROLES, "airflow")})
+            _set(patch, _environment(server, TEMPLATE, folder, date(1998, 7, 1)))
             from data_platform.warehouse.migrate import migrate
 
             migrate()
-        yield server
-    finally:
-        server.stop()
-        server.remove()
+    forget_settings()
+    return server
 
 
 @pytest.fixture(scope="session")
-def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Component]:
+def spark_server() -> Iterator[Component]:
     """A Spark Connect server that all platforms of these fixtures use; without it each process starts a cold Spark."""
-    home = tmp_path_factory.mktemp("spark")
-    with pytest.MonkeyPatch.context() as patch:
-        _set(patch, {"DP_ENV_FILE": str(home / "no.env"), "STATE_DIR": str(home), **SPARK})
-        server = spark_component(Settings())
-    start_spark(server)
-    try:
-        yield server
-    finally:
-        end_spark_session()
-        signal_all(server.pids(), signal.SIGKILL)  # asked to stop, it would write its classes for a next start
-        server.stop()
+    with _once("spark") as folder:
+        server = _spark_server()
+        if folder:
+            start_spark(server)
+    yield server
+    end_spark_session()
 
 
 def start_spark(server: Component) -> None:
@@ -132,19 +188,22 @@ def platform(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
-def published_shop(
-    postgres: EmbeddedPostgres, spark_server: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Platform]:
-    """A small shop on the day after ``SHOP_DAYS``: all but the last in one publication, the last in another."""
-    last = max(SHOP_DAYS)
-    with pytest.MonkeyPatch.context() as patch:
-        for platform in make_platform(postgres, tmp_path_factory.mktemp("shop"), patch, today=SHOP_DAYS.end):
+def published_shop(postgres: EmbeddedPostgres, spark_server: Component) -> Platform:
+    """A small shop on the day after ``SHOP_DAYS``: all but the last in one publication, the last in another.
+
+    It is there to be copied.
+    """
+    last, home = max(SHOP_DAYS), _servers() / "shop"
+    platform = Platform(home, _environment(postgres, "published_shop", home, SHOP_DAYS.end))
+    with _once("shop") as folder, pytest.MonkeyPatch.context() as patch:
+        if folder:
+            _create_database(postgres, platform, like=None)
+            _set(patch, platform.environment)
             land_small_shop(platform.landing, customers=30, days=len(SHOP_DAYS), start=SHOP_DAYS.start)
             run_all(Interval(SHOP_DAYS.start, last))
             run_all(Interval.of_day(last))
-            patch.undo()  # it is there to be copied; settings of this process are others' business
-            forget_settings()
-            yield platform
+    forget_settings()
+    return platform
 
 
 @pytest.fixture
@@ -191,35 +250,49 @@ def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_platform(
     server: EmbeddedPostgres, home: Path, patch: pytest.MonkeyPatch, *, today: date, like: Platform | None = None
 ) -> Iterator[Platform]:
-    """Makes a platform that is empty, or a copy, points settings at it, and drops its database afterwards."""
-    database = f"test_{os.getpid()}_{abs(hash(str(home))):x}"
+    """Makes a platform that is empty, or a copy, points settings at it, and drops its database afterwards.
+
+    Names of databases are used again: dbt keeps what it has parsed as long as it is asked for the same one, and parsing
+    the project takes a second.
+    """
+    database = next(name for number in count() if (name := f"test_{os.getpid()}_{number}") not in _databases)
+    _databases.add(database)
+    platform = Platform(home, _environment(server, database, home, today))
+    _create_database(server, platform, like)
+    dbt, parsed = home / "state" / "dbt", _servers() / f"dbt_{database}"
+    if like:
+        shutil.copytree(like.home / "state", home / "state", ignore=shutil.ignore_patterns("dbt"))
+        _log_sequences(server, database)
+    if parsed.exists():
+        shutil.copytree(parsed, dbt)
+    _set(patch, platform.environment)
+    try:
+        yield platform
+    finally:
+        connection = server.connect()  # the server may have been killed meanwhile
+        with connection.cursor() as cursor:
+            cursor.execute(f"drop database {database} with (force)")
+        connection.close()
+        _databases.remove(database)
+        forget_settings()
+        if dbt.exists() and not parsed.exists():
+            shutil.copytree(dbt, parsed)
+
+
+_databases: set[str] = set()
+
+
+def _create_database(server: EmbeddedPostgres, platform: Platform, like: Platform | None) -> None:
     connection = server.connect()
     with connection.cursor() as cursor:
         if like:  # Great Expectations keeps connections for a while
             cursor.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (like.database,)
             )
-        cursor.execute(f"create database {database} template {like.database if like else TEMPLATE} owner platform")
-    parsed = server.data_dir.parent / "dbt"  # what dbt keeps of the project: it takes seconds to parse it anew
-    if like:
-        shutil.copytree(like.home / "state", home / "state")
-        _log_sequences(server, database)
-    elif parsed.exists():
-        shutil.copytree(parsed, home / "state" / "dbt")
-    restrict_database(connection, database, GUESTS[TEMPLATE])
+        template = like.database if like else TEMPLATE
+        cursor.execute(f"create database {platform.database} template {template} owner platform")
+    restrict_database(connection, platform.database, GUESTS[TEMPLATE])
     connection.close()
-    environment = _environment(server, database, home, today)
-    _set(patch, environment)
-    try:
-        yield Platform(home, environment)
-    finally:
-        connection = server.connect()  # the server may have been killed meanwhile
-        with connection.cursor() as cursor:
-            cursor.execute(f"drop database {database} with (force)")
-        connection.close()
-        forget_settings()
-        if (home / "state" / "dbt").exists() and not parsed.exists():
-            shutil.copytree(home / "state" / "dbt", parsed)
 
 
 def _log_sequences(server: EmbeddedPostgres, database: str) -> None:

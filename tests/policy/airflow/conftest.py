@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -114,9 +115,12 @@ Trigger = Callable[..., "DagRun"]
 
 
 @pytest.fixture
-def trigger(metadata: None, dp: FakeDp) -> Trigger:
+def trigger(metadata: None, dp: FakeDp, monkeypatch: pytest.MonkeyPatch) -> Trigger:
     """Runs a DAG to its end in this process; retries come after a blink."""
     from airflow.dag_processing.dagbag import DagBag
+
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.05)))  # DAG.test() looks once a second
 
     def run(dag_id: str, logical_date: datetime | None = datetime(2026, 3, 2, 9, tzinfo=UTC), **conf: Any) -> DagRun:
         dag = DagBag(ROOT / "dags" / f"{dag_id}.py").dags[dag_id]
