@@ -58,29 +58,33 @@ def changes_of_days(
            ),
            came as (
                -- A version that counts again, as a later one of its path was withdrawn, does so by that decision.
-               select w.day, f.arrived_at, (
+               -- One that the contract does not accept by itself, by its answer.
+               select w.day, f.arrived_at, greatest(a.arrived_at, (
                        select max(d.arrived_at)
                        from ops.files as later
-                       join ops.withdrawals as d using (file_id)
+                       join ops.standing_withdrawals as d using (file_id)
                        where (later.dataset, later.path) = (f.dataset, f.path) and later.file_id > f.file_id
-                   ) as decided_at
+                   )) as decided_at
                from wanted as w
                join ops.file_days as held using (day)
                join ops.files as f using (file_id)
-               where w.publication_id is not null and w.restores is null and f.file_id = any(%(live)s)
+               left join ops.last_answers as a on a.file_id = f.file_id and a.about = 'delivery' and a.is_accepted
+               where (w.publication_id is not null or a.file_id is not null)
+                   and w.restores is null and f.file_id = any(%(live)s)
                    and not exists (select from before as b where (b.day, b.file_id) = (w.day, f.file_id))
            ),
            gave_way as (
-               select b.day, later.arrived_at
+               select b.day, greatest(later.arrived_at, a.arrived_at) as arrived_at
                from before as b
                join ops.files as f using (file_id)
-               join ops.files as later
+               join ops.judged_deliveries as later
                    on (later.dataset, later.path) = (f.dataset, f.path) and later.file_id > f.file_id
-               where b.file_id <> all(%(live)s) and later.ingest_id is not null
+               left join ops.last_answers as a on a.file_id = later.file_id and a.about = 'delivery'
+               where b.file_id <> all(%(live)s) and later.ingest_id is not null and not later.is_held
                union all
                select b.day, d.arrived_at
                from before as b
-               join ops.withdrawals as d using (file_id)
+               join ops.standing_withdrawals as d using (file_id)
            ),
            overridden_before as (
                select r.day, r.override_id

@@ -13,6 +13,7 @@ from typing import Any
 
 from psycopg2.extras import Json, execute_values
 
+from data_platform.answers import take_back_withdrawals, write_policy
 from data_platform.clock import business_now
 from data_platform.contracts.document import ingest_hash
 from data_platform.contracts.model import Contract
@@ -81,14 +82,16 @@ def discover(connection: Connection, contracts: Sequence[Contract]) -> list[dict
     """
     found: list[dict[str, Any]] = []
     for contract in contracts:
+        write_policy(connection, contract)
         known = _newest_versions(connection, contract.dataset)
         said = read_manifest(contract.source)
         withdrawn = [path for path, words in said.items() if words.is_withdrawn]
         what: dict[str, str] = {}
         for path in withdrawn:
-            if path in known and not known[path]["is_withdrawn"]:
-                end_versions(connection, path, "withdrawn by the manifest")
+            if path in known and not known[path]["is_said_withdrawn"]:
+                end_versions(connection, path, "withdrawn by the manifest", by_manifest=True)
                 what[path] = "withdrawn"
+        take_back_withdrawals(connection, contract.dataset, still_said=withdrawn)
         delivered = [(path, day) for path, day in _delivered_paths(contract) if path not in withdrawn]
         for path, extract_day in delivered:
             if registered := _register(connection, contract, path, extract_day, known.get(path), said.get(path)):
@@ -104,8 +107,10 @@ def _newest_versions(connection: Connection, dataset: str) -> dict[str, dict[str
     rows = query(
         connection,
         """select distinct on (path) file_id, path, sha256, size_bytes, modified_ns, f.arrived_at,
-                  w.file_id is not null as is_withdrawn
-           from ops.files as f left join ops.withdrawals as w using (file_id)
+                  said.file_id is not null as is_said_withdrawn, w.file_id is not null as is_withdrawn
+           from ops.files as f
+           left join ops.withdrawals as said using (file_id)
+           left join ops.standing_withdrawals as w using (file_id)
            where dataset = %s order by path, file_id desc""",
         (dataset,),
     )
@@ -169,7 +174,8 @@ def _duplicates(connection: Connection, contract: Contract, paths: Iterable[str]
         connection,
         """select distinct on (d.path) d.path, twin.path as twin
            from ops.deliveries as d join ops.deliveries as twin using (dataset, sha256)
-           where dataset = %s and d.path = any(%s) and d.state = 'duplicate' and twin.state in ('live', 'new')
+           where dataset = %s and d.path = any(%s) and twin.state in ('live', 'new')
+               and (d.state = 'duplicate' or d.state in ('asked', 'refused') and d.kind = 'duplicate')
                and d.extract_day is not distinct from twin.extract_day
            order by d.path, twin.file_id""",
         (contract.dataset, list(paths)),
@@ -224,13 +230,13 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
     rows = query(
         connection,
         """with version as (
-               select f.*, f.file_id = max(f.file_id) over (partition by path) as is_there
-               from ops.files as f left join ops.withdrawals as w using (file_id)
-               where dataset = %(dataset)s and w.file_id is null
+               select *, file_id = max(file_id) over (partition by path) as is_there
+               from ops.judged_deliveries where dataset = %(dataset)s and not is_withdrawn
            ),
            present as (
                select distinct on (path) * from version
-               where ingest_id is not null or (is_there and failed_version is distinct from %(version)s)
+               where
+                   not is_held and (ingest_id is not null or (is_there and failed_version is distinct from %(version)s))
                order by path, file_id desc
            ),
            refixed as (

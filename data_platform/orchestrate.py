@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from data_platform import staleness
+from data_platform.answers import held_deliveries
 from data_platform.clock import business_date, due_day
 from data_platform.contracts.load import get_contracts
 from data_platform.failures import InputError
@@ -157,11 +158,13 @@ def take_step(run_id: str, step: str, on_step: Callable[[str], None] = lambda _:
 
 
 def held_back(connection: Connection, run: Run) -> list[str]:
-    """Messages of deliveries that cannot be read: everything else of the run is published."""
+    """Messages of deliveries that cannot be read, or wait for an answer: everything else of the run is published."""
+    datasets = [c.dataset for c in staleness.source_contracts(run.datasets)]
     rows = query(
         connection,
         """select path, failure from ops.deliveries
            where state in ('live', 'failed') and failure is not null and dataset = any(%s) order by file_id""",
-        ([c.dataset for c in staleness.source_contracts(run.datasets)],),
+        (datasets,),
     )
-    return [f"{r['path']}: {r['failure']}" for r in rows]
+    asked = [held for held in held_deliveries(connection, datasets) if held.is_asked]
+    return [*(f"{r['path']}: {r['failure']}" for r in rows), *(f"{held.path}: {held.reason}" for held in asked)]

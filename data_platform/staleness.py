@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from data_platform import models
+from data_platform.answers import held_deliveries
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.costs import learn_costs, rows_within
@@ -292,6 +293,8 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
         )
         found += _unread(connection, contract)
         found += [Stale(contract.table, f["path"], f"held back: {f['failure']}") for f in failed]
+        held = held_deliveries(connection, [contract.dataset])
+        found += [Stale(contract.table, h.path, f"held back: {h.reason}") for h in held if not h.is_answered]
         found += [
             Stale(contract.table, str(day), reason)
             for day, reason in (held_days(connection, contract) | stale_days(connection, contract)).items()

@@ -34,7 +34,7 @@ def withdraw(connection: Connection, path: str, reason: str) -> Withdrawn:
     path = path if path.startswith("landing/") else f"landing/{path}"
     rows = query(
         connection,
-        """select w.reason from ops.files as f left join ops.withdrawals as w using (file_id)
+        """select w.reason from ops.files as f left join ops.standing_withdrawals as w using (file_id)
            where f.path = %s order by f.file_id desc limit 1""",
         (path,),
     )
@@ -56,11 +56,15 @@ def withdraw(connection: Connection, path: str, reason: str) -> Withdrawn:
     return Withdrawn(path, gone[0]["rows"], gone[0]["days"])
 
 
-def end_versions(connection: Connection, path: str, reason: str) -> None:
-    """Writes the decision for every version of a path that came so far."""
+def end_versions(connection: Connection, path: str, reason: str, *, by_manifest: bool = False) -> None:
+    """Writes the decision for every version of a path that came so far; a person's stands for the manifest's too."""
     execute(
         connection,
-        """insert into ops.withdrawals (file_id, reason, arrived_at)
-           select file_id, %s, %s from ops.files where path = %s on conflict do nothing""",
-        (reason, business_now(), path),
+        """insert into ops.withdrawals (file_id, reason, arrived_at, by_manifest)
+           select file_id, %s, %s, %s from ops.files where path = %s
+           on conflict (file_id) do update
+           set (reason, arrived_at, decided_at, by_manifest) = (excluded.reason, excluded.arrived_at, default, false)
+           where withdrawals.by_manifest and not excluded.by_manifest
+               and withdrawals.file_id not in (select file_id from ops.standing_withdrawals)""",
+        (reason, business_now(), by_manifest, path),
     )

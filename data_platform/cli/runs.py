@@ -193,8 +193,8 @@ def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")],
         console.print(step_table(f"run {run_id}: {found.state}", rows))
     if held:
         raise PermanentFailure(
-            "these deliveries failed alone and are held back:\n  " + "\n  ".join(held),
-            hint="correct the files (or their contract) and run again; everything else is published",
+            "these deliveries are held back:\n  " + "\n  ".join(held),
+            hint="all else is published; docs/runbooks/late-or-wrong-file.md says what to do with these",
         )
 
 

@@ -17,6 +17,7 @@ from data_platform.contracts.consistency import broken_rules
 from data_platform.contracts.parts import (
     NAME,
     CustomProperties,
+    DeliveryPolicy,
     Dialect,
     Misplaced,
     Privacy,
@@ -177,6 +178,7 @@ class Contract(Strict):
     arrival_delay: timedelta = timedelta(0)
     tolerated_broken_share: float = 0.0
     missing_day: Literal["error", "empty"] = "empty"
+    on_delivery: DeliveryPolicy = DeliveryPolicy()
     dialect: Dialect = Dialect()
     # features
     entity: str | None = None

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from data_platform.contracts.model import Column, Contract
-from data_platform.contracts.parts import CustomProperties, Dialect, Duration, Misplaced, Strict
+from data_platform.contracts.parts import CustomProperties, DeliveryPolicy, Dialect, Duration, Misplaced, Strict
 from data_platform.contracts.quality import Quality
 
 LAYERS = ("sources", "marts", "features")
@@ -93,6 +93,9 @@ class DatasetProperties(CustomProperties):
     missing_day: Literal["error", "empty"] = Field(
         "empty", alias="missingDay", description="whether a day without files is an error or a day without rows"
     )
+    on_delivery: DeliveryPolicy = Field(
+        DeliveryPolicy(), alias="onDelivery", description="what does not count by itself: refused, or a person is asked"
+    )
     dialect: Dialect = Field(Dialect(), description="how the text is written")
     entity: str | None = Field(None, description="of features: Feast's entity")
     event_timestamp: str | None = Field(
@@ -150,6 +153,7 @@ class Document(Strict):
             arrival_delay=ours.arrival_delay,
             tolerated_broken_share=ours.tolerated_broken_share,
             missing_day=ours.missing_day,
+            on_delivery=ours.on_delivery,
             dialect=ours.dialect,
             entity=ours.entity,
             event_timestamp=ours.event_timestamp,

@@ -57,6 +57,18 @@ class CustomProperties(Strict):
         return found
 
 
+Behaviour = Literal["accept", "refuse", "ask"]
+
+
+class DeliveryPolicy(Strict):
+    """What happens to deliveries that are not the first of their day, in time: whether they count by themselves."""
+
+    late: Behaviour = Field("accept", description="came after its newest day and the `arrivalDelay` were over")
+    corrected: Behaviour = Field("accept", description="stands where another version counts")
+    duplicate: Behaviour = Field("accept", description="says what another file says; accepted, it counts once")
+    withdrawn: Behaviour = Field("accept", description="the source's manifest takes it back")
+
+
 class Dialect(Strict):
     """How a delivered text file is written."""
 

@@ -60,6 +60,16 @@ def withdraw(file: int, at: datetime) -> None:
         )
 
 
+def accept(file: int, at: datetime) -> None:
+    with transaction() as connection:
+        execute(
+            connection,
+            """insert into ops.answers (file_id, about, is_accepted, reason, arrived_at)
+               values (%s, 'delivery', true, 'test', %s)""",
+            (file, at),
+        )
+
+
 def hold(publication: int, day: date) -> datetime:
     """Rolls a publication back; returns when, on the business clock."""
     with transaction() as connection:
@@ -88,6 +98,20 @@ def changes(*live: int, restored: Mapping[date, int] | None = None) -> dict[date
 
 def test_a_day_of_which_nothing_is_published_has_no_change() -> None:
     assert changes(deliver("a", FIRST, DAY))[DAY] == ChangeOfDay(DAY, None, None)
+
+
+def test_what_an_answer_lets_in_is_known_since_then() -> None:
+    late = deliver("a", FIRST, DAY)
+    accept(late, THIRD)
+    assert changes(late)[DAY] == ChangeOfDay(DAY, THIRD, THIRD), "also where nothing is published of the day"
+
+
+def test_what_gives_way_to_an_accepted_correction_is_known_to_be_gone_since_the_answer() -> None:
+    before = deliver("a", FIRST, DAY)
+    publish(before)
+    after = deliver("a", SECOND, OTHER)
+    accept(after, THIRD)
+    assert changes(after)[DAY] == ChangeOfDay(DAY, THIRD, None)
 
 
 def test_what_came_anew_counts_and_what_was_there_does_not() -> None:

@@ -121,7 +121,7 @@ def test_an_alert_says_what_dp_reported_and_nothing_else(
 
 
 def test_a_delivery_that_is_held_back_is_a_warning(trigger: Trigger, dp: FakeDp, hook: Webhook) -> None:
-    held = "permanent failure: these deliveries failed alone and are held back:\n  landing/shop/x.txt: no header"
+    held = "permanent failure: these deliveries are held back:\n  landing/shop/x.txt: no header"
     dp.answer(discover=[{"out": '{"run_id": "r1"}'}], report=[{"code": 3, "err": held}])
     trigger("run_nightly")
     (alert,) = hook.posts
