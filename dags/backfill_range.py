@@ -3,7 +3,8 @@
 
 Press *Trigger* and fill in the form. `Start` is the first day on the business clock, `End` the day after the last one.
 With *Dry run* only `discover` runs, and its log says what would be done. The days go the same way as in `run_nightly`,
-through the same gates, so a failed task means the same here. A backfill that finds no difference writes no row.
+through the same gates, so a failed task means the same here. Marts and features are built where the days differ from
+what is published, or with *Rebuild* in any case. A backfill that finds no difference writes no row.
 
 A long range is done in chunks, so that memory stays bounded: a run of this DAG publishes the first `Chunk` days, and
 its last task triggers the next run for the days that are left. A chunk that failed goes on when its task is cleared.
@@ -19,7 +20,7 @@ from airflow.sdk import DAG, Param
 
 from dags._shared.chain import steps, trigger_next_chunk
 from dags._shared.defaults import Tag, common, deadline
-from dags._shared.form import datasets_field, day_field, dry_run_field, reason_field
+from dags._shared.form import datasets_field, day_field, dry_run_field, reason_field, rebuild_field
 from data_platform.settings import get_settings
 
 with DAG(
@@ -39,9 +40,11 @@ with DAG(
         ),
         "datasets": datasets_field(),
         "reason": reason_field(),
+        "rebuild": rebuild_field(),
         "dry_run": dry_run_field(),
     },
     **common(__doc__, "backfill", {Tag.REPAIR, Tag.PUBLISHES}),
 ):
-    chunk = ["{{ params.start }}", "{{ params.end }}", "--chunk-days={{ params.chunk_days }}"]
-    trigger_next_chunk(steps(discover=chunk, returns=("run_id", "next_start")))
+    days = ["{{ params.start }}", "{{ params.end }}", "--chunk-days={{ params.chunk_days }}"]
+    how = "{{ '--rebuild' if params.rebuild else '' }}"
+    trigger_next_chunk(steps(discover=[*days, how], returns=("run_id", "next_start")))

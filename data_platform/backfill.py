@@ -36,6 +36,7 @@ class Backfill:
     days: Interval
     datasets: tuple[str, ...]
     reason: str
+    rebuild: bool
     chunks: tuple[Chunk, ...]
     resumed: bool
 
@@ -45,7 +46,13 @@ class Backfill:
 
 
 def open_backfill(
-    connection: Connection, days: Interval, *, chunk_days: int, datasets: Sequence[str], reason: str
+    connection: Connection,
+    days: Interval,
+    *,
+    chunk_days: int,
+    datasets: Sequence[str],
+    reason: str,
+    rebuild: bool = False,
 ) -> Backfill:
     """The backfill of these days and datasets that has not ended yet, or else a new one.
 
@@ -55,23 +62,23 @@ def open_backfill(
     rows = query(
         connection,
         """select backfill_id, chunk_days from ops.backfills
-           where ended_at is null and (start_day, end_day) = (%s, %s) and datasets = %s::text[]
+           where ended_at is null and (start_day, end_day, rebuild) = (%s, %s, %s) and datasets = %s::text[]
            order by backfill_id desc limit 1""",
-        (days.start, days.end, names),
+        (days.start, days.end, rebuild, names),
     )
     resumed = bool(rows)
     if not resumed:
         rows = query(
             connection,
-            """insert into ops.backfills (start_day, end_day, chunk_days, datasets, reason)
-               values (%s, %s, %s, %s, %s) returning backfill_id, chunk_days""",
-            (days.start, days.end, chunk_days, names, reason),
+            """insert into ops.backfills (start_day, end_day, chunk_days, datasets, reason, rebuild)
+               values (%s, %s, %s, %s, %s, %s) returning backfill_id, chunk_days""",
+            (days.start, days.end, chunk_days, names, reason, rebuild),
         )
     backfill_id, chunk_days = rows[0].values()
     done = query(connection, "select start_day, run_id from ops.backfill_chunks where backfill_id = %s", (backfill_id,))
     run_of = {r["start_day"]: r["run_id"] for r in done}
     chunks = tuple(Chunk(part, run_of.get(part.start)) for part in days.chunks(chunk_days))
-    return Backfill(backfill_id, days, tuple(names), reason, chunks, resumed)
+    return Backfill(backfill_id, days, tuple(names), reason, rebuild, chunks, resumed)
 
 
 def run_backfill(
@@ -111,6 +118,7 @@ def _run_chunk(backfill: Backfill, chunk: Chunk, on_step: Callable[[Chunk, str],
         datasets=backfill.datasets,
         kind=BACKFILL,
         reason=backfill.reason,
+        rebuild=backfill.rebuild,
         on_step=lambda step: on_step(chunk, step),
     )
     assert opened.run is not None, "days that were asked for are done whatever their state"

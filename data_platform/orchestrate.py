@@ -42,14 +42,16 @@ def open_work(
     kind: str = "run",
     reason: str = "",
     unless_done: bool = False,
+    rebuild: bool = False,
     dry_run: bool = False,
 ) -> Opened:
     """Discovers deliveries, derives what is stale, and opens a run for it.
 
     Args:
-        asked: days that are done whatever their state; without them, the due day and what is stale.
+        asked: days that are read again whatever their state; without them, the due day and what is stale.
         datasets: source datasets; default all.
         unless_done: opens no run for asked days when nothing is stale and none of them is missing.
+        rebuild: build all that is made of the days asked for anew, also where these are as they were.
         dry_run: tells what would be done, and leaves nothing behind.
 
     Raises:
@@ -66,7 +68,9 @@ def open_work(
         if not any(staleness.is_work(s) for s in stale) and not _must_open(connection, asked, names, unless_done):
             return Opened(asked, None, found, stale)
         ensure_tables(connection, get_contracts())
-        run = open_run(connection, kind=kind, asked=asked, through_day=through, datasets=names, reason=reason)
+        run = open_run(
+            connection, kind=kind, asked=asked, through_day=through, datasets=names, reason=reason, rebuild=rebuild
+        )
     return Opened(asked, run, found, stale)
 
 
@@ -111,6 +115,7 @@ def run_all(
     datasets: Iterable[str] = (),
     kind: str = "run",
     reason: str = "",
+    rebuild: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Opened:
     """Opens a run and takes all its steps.
@@ -119,7 +124,7 @@ def run_all(
         PlatformError: the failure of the step that failed; published state is then as it was.
     """
     on_step("discover")
-    opened = open_work(asked, datasets=datasets, kind=kind, reason=reason)
+    opened = open_work(asked, datasets=datasets, kind=kind, reason=reason, rebuild=rebuild)
     if opened.run:
         take_steps(opened.run.run_id, STEPS[1:], on_step)
     return opened

@@ -70,10 +70,10 @@ def plan_work(asked: Interval | None, datasets: Iterable[str] = ()) -> Plan:
         unread_rows = 0
         for contract in source_contracts(names):
             waiting = to_ingest(connection, contract)
-            planned, days = _plan_source(connection, contract, waiting, asked, through)
+            planned, stale = _plan_source(connection, contract, waiting, asked, through)
             unread_rows += planned.rows if waiting and planned.rows else 0
             sources.append(planned)
-            changed[contract.table] = (cover(days), bool(waiting))
+            changed[contract.table] = (cover(stale), bool(waiting))
         built = _plan_models(connection, changed, through)
         rows = sum(planned.rows or 0 for planned in sources)
         seconds = _seconds(learn_costs(connection), ingested=unread_rows, staged=rows) if rows else {}
@@ -94,7 +94,7 @@ def _plan_source(
         said.append("files to read: their days and rows are an estimate" if rows else "rows estimated by size")
         rows += _estimated_rows(connection, contract, waiting)
     planned = PlannedTable(contract.table, len(waiting), rows, len(days), "; ".join(said) or "nothing to do")
-    return planned, days
+    return planned, stale
 
 
 def _estimated_rows(connection: Connection, contract: Contract, waiting: Sequence[Delivery]) -> int:

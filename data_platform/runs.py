@@ -39,7 +39,11 @@ KEEP_FAILED_SCHEMAS = 3
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was opened. Its plan names, once known, the work of each step."""
+    """A run as it was opened. Its plan names, once known, the work of each step.
+
+    Args:
+        rebuild: build all that is made of the days asked for anew, also where these are as they were.
+    """
 
     run_id: str
     kind: str
@@ -49,6 +53,7 @@ class Run:
     state: str
     plan: dict[str, Any]
     read_set: ReadSet
+    rebuild: bool = False
 
     @property
     def schema(self) -> str:
@@ -104,13 +109,14 @@ def open_run(
     through_day: date,
     datasets: tuple[str, ...],
     reason: str = "",
+    rebuild: bool = False,
 ) -> Run:
     """Writes the run and makes its empty schema; schemas of older failed runs beyond a few are dropped."""
-    run = Run(new_run_id(), kind, asked, through_day, datasets, "open", {}, present_read_set(connection))
+    run = Run(new_run_id(), kind, asked, through_day, datasets, "open", {}, present_read_set(connection), rebuild)
     execute(
         connection,
-        """insert into ops.runs (run_id, kind, reason, asked_start, asked_end, datasets, through_day, read_set)
-           values (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        """insert into ops.runs (run_id, kind, reason, asked_start, asked_end, datasets, through_day, read_set, rebuild)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
             run.run_id,
             kind,
@@ -120,6 +126,7 @@ def open_run(
             list(datasets),
             through_day,
             Json(run.read_set),
+            rebuild,
         ),
     )
     _drop_old_schemas(connection)
@@ -167,6 +174,7 @@ def get_run(connection: Connection, run_id: str) -> Run:
         state=row["state"],
         plan=row["plan"],
         read_set=row["read_set"],
+        rebuild=row["rebuild"],
     )
 
 

@@ -194,7 +194,9 @@ def install_environment(environment: str, asked: Sequence[str]) -> None:
             run(environment, [UV, "venv", "--quiet", "--clear", "--python", sys.executable, target])
         # PySpark comes as source: what builds it is pinned, by hash, by the same lock.
         checks: list[str | Path] = ["--require-hashes", "--build-constraints", locks[0]]
-        run(environment, [UV, "pip", "sync", *into, "--no-progress", *checks, *locks], **index_settings())
+        # Compiled once, as pip does: where processes may not keep what they compile, each start would take seconds.
+        how: list[str | Path] = ["--no-progress", "--compile-bytecode", *checks]
+        run(environment, [UV, "pip", "sync", *into, *how, *locks], **index_settings())
         if environment == WITH_PROJECT:
             unbuilt = ["--offline", "--no-deps", "--no-build-isolation"]
             run(environment, [UV, "pip", "install", "--quiet", *into, *unbuilt, "--editable", ROOT])

@@ -41,6 +41,16 @@ def reason_field(default: str | None = None) -> Param:
     return Param(**field) if default is None else Param(default, **field)
 
 
+def rebuild_field() -> Param:
+    """Whether to trust what is published of days that are as they were."""
+    return Param(
+        False,
+        title="Rebuild",
+        description="Build marts and features of these days anew, also where the days are as they were.",
+        type="boolean",
+    )
+
+
 def dry_run_field() -> Param:
     """Whether to only look."""
     return Param(

@@ -8,7 +8,7 @@ import typer
 
 from data_platform.backfill import Backfill, Chunk, open_backfill, run_backfill
 from data_platform.cli.output import JsonOption, console, errors, print_json, print_table
-from data_platform.cli.runs import DatasetsOption, EndArgument, StartArgument, asked_interval
+from data_platform.cli.runs import DatasetsOption, EndArgument, RebuildOption, StartArgument, asked_interval
 from data_platform.intervals import Interval
 from data_platform.orchestrate import look
 from data_platform.plan import Plan, plan_work
@@ -55,6 +55,7 @@ def backfill(
         float | None, typer.Option(min=0, help="Begin no further chunk after so long, and end with code 5.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the runs' records.")] = "",
+    rebuild: RebuildOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do the days from START up to END again whatever their state, chunk by chunk; one that was stopped goes on."""
@@ -67,6 +68,7 @@ def backfill(
             chunk_days=chunk_days or get_settings().backfill_chunk_days,
             datasets=dataset,
             reason=reason,
+            rebuild=rebuild,
         )
     if opened.resumed:
         errors.print(

@@ -24,6 +24,9 @@ RunOption = Annotated[str, typer.Option("--run", help="Id of the run, as `dp dis
 StartArgument = Annotated[str | None, typer.Argument(help="First day, YYYY-MM-DD.", show_default=False)]
 EndArgument = Annotated[str | None, typer.Argument(help="Day after the last, YYYY-MM-DD.", show_default=False)]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the run's record.")]
+RebuildOption = Annotated[
+    bool, typer.Option("--rebuild", help="Build what is made of these days anew, also where they are as they were.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and leave nothing behind.")]
 
 
@@ -54,6 +57,7 @@ def run(
     end: EndArgument = None,
     dataset: DatasetsOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     reason: ReasonOption = "",
+    rebuild: RebuildOption = False,
     dry_run: DryRunOption = False,
     progress: Annotated[bool, typer.Option("--progress", help="Name each step as it begins, also in a log.")] = False,
     as_json: JsonOption = False,
@@ -71,7 +75,7 @@ def run(
             if progress:
                 errors.print(f"  {time.monotonic() - began:4.0f} s  {step} …")
 
-        opened = orchestrate.run_all(asked, datasets=dataset, reason=reason, on_step=tell)
+        opened = orchestrate.run_all(asked, datasets=dataset, reason=reason, rebuild=rebuild, on_step=tell)
     if opened.run is None:
         _show_opened(opened, dry_run=False, as_json=as_json)
     else:
@@ -93,6 +97,7 @@ def discover(
         typer.Option(min=1, help="Take the first so many days; `next_start` in the JSON tells what is left."),
     ] = None,
     reason: ReasonOption = "",
+    rebuild: RebuildOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,6 +115,7 @@ def discover(
         kind=kind,
         reason=reason,
         unless_done=night is not None,
+        rebuild=rebuild,
         dry_run=dry_run,
     )
     _show_opened(opened, dry_run=dry_run, as_json=as_json, next_start=chunks[1].start if len(chunks) > 1 else None)

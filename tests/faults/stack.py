@@ -170,7 +170,7 @@ class Stack:
         if stop_before == "discover":
             return
         days = Interval(date_of(asked[0]), date_of(asked[-1]) + ONE_DAY) if asked else None
-        opened = orchestrate.open_work(days)
+        opened = orchestrate.open_work(days, rebuild=True)
         if opened.run is None:
             return
         try:

@@ -17,7 +17,7 @@ from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.plan import plan_work
 from data_platform.steps import perform
-from data_platform.warehouse.connection import query, transaction
+from data_platform.warehouse.connection import execute, query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import SHOP_DAYS, Platform, make_platform
 from tests.landing import add_purchases, purchase
@@ -34,9 +34,9 @@ def correct(shop: Platform, *days: date) -> None:
         add_purchases(shop.landing, day, purchase(day, f"{day.day}.25"))
 
 
-def opened(days: Interval, chunk_days: int) -> backfills.Backfill:
+def opened(days: Interval, chunk_days: int, *, rebuild: bool = False) -> backfills.Backfill:
     with transaction() as connection:
-        return open_backfill(connection, days, chunk_days=chunk_days, datasets=(), reason="a test")
+        return open_backfill(connection, days, chunk_days=chunk_days, datasets=(), reason="a test", rebuild=rebuild)
 
 
 def stale_days() -> set[str]:
@@ -116,9 +116,10 @@ def test_a_night_takes_the_due_day_first_and_leaves_what_it_has_no_time_for(
     assert stale() == []
 
 
-def test_the_days_again_without_a_difference_touch_no_table(shop: Platform) -> None:
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_the_days_again_without_a_difference_touch_no_table(shop: Platform, rebuild: bool) -> None:
     before, counts, publication = published(), write_counts(), newest_publication()
-    run_backfill(opened(Interval(START, END), 6))
+    run_backfill(opened(Interval(START, END), 6, rebuild=rebuild))
     assert (published(), write_counts()) == (before, counts)
     with transaction() as connection:
         written = query(
@@ -127,6 +128,18 @@ def test_the_days_again_without_a_difference_touch_no_table(shop: Platform) -> N
             (publication,),
         )
     assert not written[0]["n"]
+
+
+def test_a_mart_that_was_changed_by_hand_is_mended_on_demand(shop: Platform) -> None:
+    before = published()
+    with transaction() as connection:
+        execute(
+            connection, "update marts.fct_purchases set amount_usd = amount_usd + 1 where purchased_on = %s", (START,)
+        )
+    orchestrate.run_all(Interval(START, END))
+    assert published() != before, "what a day is made of is as it was"
+    orchestrate.run_all(Interval(START, END), rebuild=True)
+    assert published() == before
 
 
 def test_a_plan_tells_what_the_run_then_does_and_writes_nothing(shop: Platform) -> None:

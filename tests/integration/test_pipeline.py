@@ -70,7 +70,7 @@ def test_what_lands_is_published_and_every_row_accounted_for(landed: tuple[Platf
 def test_days_run_again_write_nothing(shop: Platform) -> None:
     before, counts = published(), write_counts()
     orchestrate.run_all(Interval.of_day(START + 3 * ONE_DAY))
-    orchestrate.run_all(Interval(START, END))
+    orchestrate.run_all(Interval(START, END), rebuild=True)
     assert orchestrate.run_all(None).run is None, "nothing is stale"
     assert published() == before
     assert write_counts() == counts

@@ -152,7 +152,7 @@ def open_built_run(
     """
     with transaction() as connection:
         ensure_tables(connection, get_contracts())
-        run = open_run(connection, kind="run", asked=asked, through_day=through, datasets=())
+        run = open_run(connection, kind="run", asked=asked, through_day=through, datasets=(), rebuild=True)
         for dataset, days in staged.items():
             _stage(connection, run, get_contracts()[dataset], days, since)
         run = update_plan(connection, run, stage=_deliver_extracts(connection, staged.get("customers", {}), unknown))

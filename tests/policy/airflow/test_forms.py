@@ -22,7 +22,13 @@ def fill_in(dag_id: str, form: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_backfill_takes_all_datasets_unless_told_otherwise() -> None:
     filled = fill_in("backfill_range", GOOD)
-    assert filled == {**GOOD, "chunk_days": 366, "datasets": ["customers", "purchases"], "dry_run": False}
+    assert filled == {
+        **GOOD,
+        "chunk_days": 366,
+        "datasets": ["customers", "purchases"],
+        "rebuild": False,
+        "dry_run": False,
+    }
     assert fill_in("backfill_range", {**GOOD, "datasets": ["purchases"]})["datasets"] == ["purchases"]
 
 

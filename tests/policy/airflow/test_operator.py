@@ -87,12 +87,13 @@ def test_a_night_with_nothing_to_do_is_green_and_skips_the_rest(trigger: Trigger
 
 def test_a_backfill_passes_on_what_the_form_says(trigger: Trigger, dp: FakeDp) -> None:
     form = {"start": "1998-06-01", "end": "1998-07-01", "datasets": ["purchases"], "reason": "--dry-run; rm -rf $HOME"}
-    trigger("backfill_range", **form, dry_run=True)
+    trigger("backfill_range", **form, rebuild=True, dry_run=True)
     assert dp.calls()[0]["arguments"] == [
         "discover",
         "1998-06-01",
         "1998-07-01",
         "--chunk-days=366",
+        "--rebuild",
         "--dataset=purchases",
         "--reason=--dry-run; rm -rf $HOME",
         "--dry-run",
