@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status backfill backup restore test test-faults lint bench docs lock screenshots clean setup setup-dev setup-bench
+.PHONY: help demo up down status backfill backup restore test test-platform test-dags test-faults lint bench docs lock screenshots clean setup setup-dev setup-bench
 
 PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
@@ -47,8 +47,15 @@ restore: setup ## Restore a backup into an empty place (FROM=folder)
 	@$(DP) restore "$(or $(FROM),$(error say which: make restore FROM=folder; dp backup list names them))"
 
 test: setup-dev ## Run all tests, with coverage (PYTEST='-k name' for some, without)
+	@$(MAKE) --no-print-directory --jobs 2 test-platform test-dags
+
+test-platform:
 	.venv/bin/python -m pytest $(PYTEST)
-	.venv-airflow/bin/python -m pytest tests/policy/airflow
+
+# It runs beside the others, and speaks when it is through.
+test-dags:
+	@said=$$(.venv-airflow/bin/python -m pytest tests/policy/airflow 2>&1) || { echo "$$said"; exit 1; }; \
+	echo "tests/policy/airflow: $${said##*$$'\n'}"
 
 test-faults: setup-dev ## Try faults for hours: 10,000 histories of the model, 200 of the stack (SEEDS=0:200), 200 kills
 	DP_HISTORIES=10000 DP_SEEDS=$(SEEDS) DP_KILLS=200 .venv/bin/python -m pytest tests/faults --log-cli-level=INFO

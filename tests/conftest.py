@@ -147,6 +147,7 @@ def postgres(untraced_engines: None) -> EmbeddedPostgres:
         if folder:
             server.init()
             server.start()
+            _hurry(server)
             prepare_databases(server, {role: SecretStr(PASSWORD) for role in (*ROLES, "airflow")})
             _set(patch, _environment(server, TEMPLATE, folder, date(1998, 7, 1)))
             from data_platform.warehouse.migrate import migrate
@@ -165,6 +166,16 @@ def spark_server() -> Iterator[Component]:
             start_spark(server)
     yield server
     end_spark_session()
+
+
+def _hurry(server: EmbeddedPostgres) -> None:
+    """No test takes the machine's power away, nor guesses a password."""
+    connection = server.connect()
+    with connection.cursor() as cursor:
+        for setting in ("fsync = off", "full_page_writes = off", "scram_iterations = 1"):
+            cursor.execute(f"alter system set {setting}")
+        cursor.execute("select pg_reload_conf()")
+    connection.close()
 
 
 def start_spark(server: Component) -> None:
