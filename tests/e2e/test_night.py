@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.platform import NIGHT, Platform
+from benchmarks.platform import NIGHT, Platform, interval_of
+from data_platform.intervals import ONE_DAY
+from data_platform.settings import get_settings
 from tests.e2e.conftest import DAY
+from tests.landing import add_purchases, purchase
 
 pytestmark = pytest.mark.e2e
 FORM = {"start": "1998-06-01", "end": "1998-06-03", "reason": "a test of the form"}
@@ -76,6 +80,20 @@ def test_a_range_is_done_chunk_by_chunk(running: Platform, night: dict[str, Any]
         ("backfill", "1998-06-01"),
     ]
     assert {run["state"] for run in done} == {"published"}
+
+
+def test_airflows_own_backfill_publishes_what_came_late(running: Platform, night: dict[str, Any]) -> None:
+    day = DAY - 2 * ONE_DAY
+    add_purchases(Path(get_settings().landing), day, purchase(day, "3.21"))
+    start, _ = interval_of(day)
+    asked = {"dag_id": NIGHT, "from_date": start.isoformat(), "to_date": start.isoformat()}
+    running.airflow.request("POST", "/backfills", {**asked, "reprocess_behavior": "completed", "max_active_runs": 1})
+    (begun,) = running.airflow.get(f"/dags/{NIGHT}/dagRuns", run_type="backfill")["dag_runs"]
+    assert running.airflow.wait_for_run(NIGHT, begun["dag_run_id"])["state"] == "success"
+    (row,) = ask(running, f"select count(*) as n from raw.purchases where purchased_on = '{day}' and amount_usd = 3.21")
+    assert row["n"] == 1
+    newest = json.loads(running.dp("runs", "--json", "--limit", "1"))[0]
+    assert (newest["kind"], newest["state"], newest["asked_start"]) == ("night", "published", str(day))
 
 
 def backfill(platform: Platform, **form: object) -> dict[str, str | None]:
