@@ -1,10 +1,10 @@
 """
-**Does a range of days again, whatever their state, and publishes what differs.**
+**Brings a range of days up to date, or does it again whatever its state, and publishes what differs.**
 
 Press *Trigger* and fill in the form. `Start` is the first day on the business clock, `End` the day after the last one.
 With *Dry run* only `discover` runs, and its log says what would be done. The days go the same way as in `run_nightly`,
-through the same gates, so a failed task means the same here. Marts and features are built where the days differ from
-what is published, or with *Rebuild* in any case. A backfill that finds no difference writes no row.
+through the same gates, so a failed task means the same here. What is as its files, contract and code say is left alone;
+*Rebuild* does it too, and writes no row where it finds no difference.
 
 A long range is done in chunks, so that memory stays bounded: a run of this DAG publishes the first `Chunk` days, and
 its last task triggers the next run for the days that are left. A chunk that failed goes on when its task is cleared.
@@ -25,7 +25,7 @@ from data_platform.settings import get_settings
 
 with DAG(
     dag_id="backfill_range",
-    description="Does a range of days again, through all gates, and publishes what differs.",
+    description="Brings a range of days up to date, or does it again, through all gates.",
     schedule=None,
     deadline=deadline(timedelta(days=1), "backfill", after="queued"),
     params={

@@ -1,4 +1,4 @@
-"""Backfills: days done again whatever their state, chunk by chunk, so that memory and transactions stay bounded.
+"""Backfills: days brought up to date, or done again, chunk by chunk, so that memory and transactions stay bounded.
 
 Each chunk is a run of its own through all gates. A backfill that was stopped goes on with the first chunk not done.
 """
@@ -26,9 +26,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Backfill:
-    """A range that is done again.
+    """A range of days.
 
     Args:
+        rebuild: they are done again whatever their state; else what is stale of them is.
         resumed: whether it had been begun before.
     """
 
@@ -121,7 +122,7 @@ def _run_chunk(backfill: Backfill, chunk: Chunk, on_step: Callable[[Chunk, str],
         rebuild=backfill.rebuild,
         on_step=lambda step: on_step(chunk, step),
     )
-    assert opened.run is not None, "days that were asked for are done whatever their state"
+    assert opened.run is not None, "days that were asked for are looked at whatever their state"
     # A kill before this line costs a chunk that finds no difference.
     with transaction() as connection:
         execute(

@@ -62,7 +62,7 @@ def write_context(connection: Connection, run: Run, plans: dict[str, BuildPlan])
         execute(connection, sql.SQL("create table {} ({})").format(name, sql.SQL(columns)))
     execute(connection, sql.SQL("insert into {}.run_context values (%s)").format(schema), (run.through_day,))
     with connection.cursor() as cursor:
-        # What differs in them is found by itself.
+        # What has changed is found by itself.
         days = [(day,) for day in run.asked or ()] if run.rebuild else []
         execute_values(cursor, sql.SQL("insert into {}.asked_days values %s").format(schema), days)
         rows = [(table, p.whole, p.due_from, p.due_to) for table, p in sorted(plans.items())]

@@ -48,10 +48,10 @@ def open_work(
     """Discovers deliveries, derives what is stale, and opens a run for it.
 
     Args:
-        asked: days that are read again whatever their state; without them, the due day and what is stale.
+        asked: days that must be there, and what is stale of them; without them, the due day and all that is stale.
         datasets: source datasets; default all.
         unless_done: opens no run for asked days when nothing is stale and none of them is missing.
-        rebuild: build all that is made of the days asked for anew, also where these are as they were.
+        rebuild: do the days asked for, and what is built from them, whatever their state.
         dry_run: tells what would be done, and leaves nothing behind.
 
     Raises:

@@ -56,8 +56,8 @@ class Plan:
         }
 
 
-def plan_work(asked: Interval | None, datasets: Iterable[str] = ()) -> Plan:
-    """Plans a run for days that are done whatever their state, or for whatever is stale.
+def plan_work(asked: Interval | None, datasets: Iterable[str] = (), *, rebuild: bool = False) -> Plan:
+    """Plans a run for whatever is stale, and with ``rebuild`` for days that are done whatever their state.
 
     Raises:
         InputError, PermanentFailure: what a run would say at once.
@@ -70,10 +70,10 @@ def plan_work(asked: Interval | None, datasets: Iterable[str] = ()) -> Plan:
         unread_rows = 0
         for contract in source_contracts(names):
             waiting = to_ingest(connection, contract)
-            planned, stale = _plan_source(connection, contract, waiting, asked, through)
+            planned, days = _plan_source(connection, contract, waiting, asked if rebuild else None, through)
             unread_rows += planned.rows if waiting and planned.rows else 0
             sources.append(planned)
-            changed[contract.table] = (cover(stale), bool(waiting))
+            changed[contract.table] = (cover(days), bool(waiting))
         built = _plan_models(connection, changed, through)
         rows = sum(planned.rows or 0 for planned in sources)
         seconds = _seconds(learn_costs(connection), ingested=unread_rows, staged=rows) if rows else {}
@@ -94,7 +94,7 @@ def _plan_source(
         said.append("files to read: their days and rows are an estimate" if rows else "rows estimated by size")
         rows += _estimated_rows(connection, contract, waiting)
     planned = PlannedTable(contract.table, len(waiting), rows, len(days), "; ".join(said) or "nothing to do")
-    return planned, stale
+    return planned, days
 
 
 def _estimated_rows(connection: Connection, contract: Contract, waiting: Sequence[Delivery]) -> int:

@@ -42,7 +42,7 @@ class Run:
     """A run as it was opened. Its plan names, once known, the work of each step.
 
     Args:
-        rebuild: build all that is made of the days asked for anew, also where these are as they were.
+        rebuild: do the days asked for whatever their state; else only what is stale of them.
     """
 
     run_id: str

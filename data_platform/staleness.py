@@ -198,7 +198,7 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
     for contract in source_contracts():
         name = contract.dataset
         days = {day for change in taken if change.dataset == name for day in change.days}
-        if run.asked and name in chosen:
+        if run.asked and run.rebuild and name in chosen:
             kept = holds[name].keys() | outdated_days(connection, contract).keys()
             days |= {day for day in wanted[name] if day in run.asked and day not in kept}
         ordered = tuple(sorted(days))

@@ -49,6 +49,7 @@ def main() -> int:
             take_grid(page)
             take_graph(page, dag_run)
             take_form(page)
+            take_backfill_dialog(page)
             take_dbt_page(page, settings, run_id)
             take_approval(page, settings)
     except PlatformError as error:
@@ -146,9 +147,21 @@ def take_form(page: Page) -> None:
     form = page.get_by_role("dialog")
     for name, text in FORM.items():
         form.locator(f"[name=element_{name}]").fill(text)
-    page.set_viewport_size({"width": WIDTH, "height": 1250})
+    page.set_viewport_size({"width": WIDTH, "height": 1350})
     form.get_by_text("Only tell what would be done").wait_for()
     _save(page, "backfill_range_form", form.bounding_box())
+
+
+def take_backfill_dialog(page: Page) -> None:
+    """What Airflow asks of whoever wants nights again."""
+    page.goto(f"/dags/{NIGHT}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("Run this Dag for a range of dates").click()
+    page.set_viewport_size({"width": WIDTH, "height": 1350})
+    form.get_by_text("Reprocess Behavior").wait_for()
+    page.wait_for_timeout(1000)  # the dialog grows into its size
+    _save(page, "night_backfill_dialog", form.bounding_box())
 
 
 def take_dbt_page(page: Page, settings: Settings, run_id: str) -> None:
@@ -165,7 +178,11 @@ def take_approval(page: Page, settings: Settings) -> None:
     airflow = airflow_client(settings)
     airflow.unpause(ROLLBACK)
     with transaction() as connection:
-        (newest,) = query(connection, "select max(publication_id) as id from ops.publications")
+        (newest,) = query(
+            connection,
+            """select max(publication_id) as id from ops.publication_tables
+               where table_name like 'raw.%' and inserted + updated + deleted > 0""",
+        )
     run_id = airflow.trigger(ROLLBACK, conf={"publication": newest["id"], "reason": "prices were in another currency"})
     wait_until(lambda: airflow.task_states(ROLLBACK, run_id)["approve"] == "awaiting_input", 120)
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})

@@ -42,11 +42,11 @@ def reason_field(default: str | None = None) -> Param:
 
 
 def rebuild_field() -> Param:
-    """Whether to trust what is published of days that are as they were."""
+    """Whether to trust what is published."""
     return Param(
         False,
         title="Rebuild",
-        description="Build marts and features of these days anew, also where the days are as they were.",
+        description="Do these days, and what is built from them, whatever their state: also what is as it should be.",
         type="boolean",
     )
 

@@ -26,10 +26,11 @@ def plan(
     start: StartArgument = None,
     end: EndArgument = None,
     dataset: DatasetsOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    rebuild: RebuildOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what a run would do and cost: files, rows, days, seconds. Nothing is written."""
-    planned = plan_work(asked_interval(start, end), dataset)
+    planned = plan_work(asked_interval(start, end), dataset, rebuild=rebuild)
     if as_json:
         print_json(planned.document())
         return
@@ -58,7 +59,7 @@ def backfill(
     rebuild: RebuildOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Do the days from START up to END again whatever their state, chunk by chunk; one that was stopped goes on."""
+    """Bring the days from START up to END up to date, chunk by chunk; a backfill that was stopped goes on."""
     days = Interval.parse(start, end)
     with transaction() as connection:
         look(connection, days, tuple(dataset))

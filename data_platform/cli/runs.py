@@ -25,7 +25,7 @@ StartArgument = Annotated[str | None, typer.Argument(help="First day, YYYY-MM-DD
 EndArgument = Annotated[str | None, typer.Argument(help="Day after the last, YYYY-MM-DD.", show_default=False)]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the run's record.")]
 RebuildOption = Annotated[
-    bool, typer.Option("--rebuild", help="Build what is made of these days anew, also where they are as they were.")
+    bool, typer.Option("--rebuild", help="Do these days, and what is built from them, whatever their state.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and leave nothing behind.")]
 

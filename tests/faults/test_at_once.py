@@ -54,8 +54,8 @@ def test_overlapping_backfills_and_a_night_end_in_the_state_of_one_run(shop: Pla
     for number in range(3, 10):
         add_purchase(shop, number)
     commands = [
-        ("backfill", str(START), str(MIDDLE + 2 * ONE_DAY), "--reason", "one"),
-        ("backfill", str(MIDDLE - 2 * ONE_DAY), str(END), "--reason", "other"),
+        ("backfill", str(START), str(MIDDLE + 2 * ONE_DAY), "--reason", "one", "--rebuild"),
+        ("backfill", str(MIDDLE - 2 * ONE_DAY), str(END), "--reason", "other", "--rebuild"),
         ("run",),
     ]
     with polling() as seen:

@@ -49,7 +49,7 @@ def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None
     assert held() == [str(day)]
 
     add_purchases(shop.landing, day, purchase(day, "8.88"))
-    orchestrate.run_all(Interval(START, END))
+    orchestrate.run_all(Interval(START, END), rebuild=True)
     assert published_and_online() == before, "later deliveries of a held day wait, also when it is asked for"
 
     with transaction() as connection:
