@@ -97,15 +97,14 @@ def held_deliveries(connection: Connection, datasets: Collection[str] | None = N
         connection,
         """with held as (
                select
-                   dataset, path, array_agg(file_id order by file_id) as file_ids, 'withdrawal' as about,
+                   dataset, path, array_agg(w.file_id order by w.file_id) as file_ids, 'withdrawal' as about,
                    'withdrawn' as kind, p.withdrawn as policy, bool_or(a.file_id is not null) as is_answered,
                    max(w.arrived_at) as arrived_at
                from ops.withdrawals as w
                join ops.files using (file_id)
                join ops.delivery_policies as p using (dataset)
-               left join ops.last_answers as a using (file_id)
-               where coalesce(a.about, 'withdrawal') = 'withdrawal'
-                   and file_id not in (select file_id from ops.standing_withdrawals)
+               left join ops.last_answers as a on a.file_id = w.file_id and a.about = 'withdrawal'
+               where w.file_id not in (select file_id from ops.standing_withdrawals)
                group by dataset, path, p.withdrawn
                union all
                select

@@ -191,6 +191,22 @@ def test_what_the_manifest_takes_back_stays_until_that_is_accepted(
     assert states() == {"a": "withdrawn"}
 
 
+def test_what_was_accepted_and_is_then_taken_back_is_another_question(platform: Platform, policy: Policy) -> None:
+    contract = policy(corrected="ask", withdrawn="ask")
+    land(platform, "a", "x")
+    take_in(contract)
+    land(platform, "a", "y")
+    take_in(contract)
+    say("accept", "a")
+    take_in(contract)
+    tell(platform, {"path": "a", "withdrawn": True})
+    discover()
+    assert held() == {"a": "held back: is taken back by the manifest"}
+    assert what_counts(contract) == made_of("y")
+    say("accept", "a")
+    assert what_counts(contract) == made_of()
+
+
 def test_a_manifest_may_take_its_word_back_before_it_is_accepted(platform: Platform, policy: Policy) -> None:
     contract = policy(withdrawn="ask")
     land(platform, "a", "x")
