@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from benchmarks.harness import OURS, Bench, timed
+from benchmarks.harness import OURS, Bench
 from benchmarks.history import HISTORY, LOG
 from benchmarks.platform import Platform, running_platform
 from data_platform.intervals import ONE_DAY, Interval
@@ -46,10 +46,7 @@ def run(bench: Bench) -> None:
 
 
 def _seconds(platform: Platform, command: str, days: Interval) -> float:
-    def contender() -> None:
-        platform.dp(command, str(days.start), str(days.end), "--reason", "a bench", program="dp-warm")
-
-    return timed(contender)["seconds"]
+    return platform.seconds_of(command, str(days.start), str(days.end), "--reason", "a bench")
 
 
 def _written() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 
-from benchmarks.harness import OURS, Bench, Runs, timed
+from benchmarks.harness import OURS, Bench, Runs
 from benchmarks.platform import Platform, running_platform
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.settings import get_settings
@@ -45,8 +45,7 @@ def run(bench: Bench) -> None:
 
 def _night(platform: Platform, day: date) -> float:
     platform.land(Interval.of_day(day))
-    asked = (str(day), str(day + ONE_DAY))
-    return timed(lambda: platform.dp("run", *asked, program="dp-warm") and None)["seconds"]
+    return platform.seconds_of("run", str(day), str(day + ONE_DAY))
 
 
 def _brings_customers(day: date) -> bool:

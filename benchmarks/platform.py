@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -104,6 +105,12 @@ class Platform:
         if done.returncode:
             raise RuntimeError(f"dp {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return done.stdout
+
+    def seconds_of(self, *arguments: str) -> float:
+        """What a command takes in the warm worker, from its start to its end."""
+        started = time.perf_counter()
+        self.dp(*arguments, program="dp-warm")
+        return time.perf_counter() - started
 
     def night(self, day: date) -> list[dict[str, Any]]:
         """Runs the nightly DAG for a business day, and returns its tasks in order, as Airflow saw them.

@@ -10,9 +10,8 @@ import json
 import statistics
 import threading
 import time
-from functools import partial
 
-from benchmarks.harness import Bench, timed
+from benchmarks.harness import Bench
 from benchmarks.history import Nights, loaded_platform
 from benchmarks.platform import Platform
 from data_platform.publish import LOCK
@@ -74,7 +73,7 @@ def run(bench: Bench) -> None:
             bench.say(f"turn {turn + 1} of {TURNS}: lock {watch.lock_s:.3f} s, transaction {watch.transaction_s:.3f} s")
         for number in newest_publications(platform, TURNS):
             with Watch() as watch:
-                seconds.append(timed(partial(roll_back, platform, number))["seconds"])
+                seconds.append(platform.seconds_of("rollback", str(number), "--reason", "a bench"))
             taken_back.append(watch)
             bench.say(f"publication {number} rolled back: {seconds[-1]:.3f} s")
     median = statistics.median
@@ -82,11 +81,6 @@ def run(bench: Bench) -> None:
     bench.limit("transaction_of_a_day", "s", median(w.transaction_s for w in published), at_most=0.1)
     bench.limit("rollback", "s", median(seconds), at_most=60)
     bench.limit("lock_of_a_rollback", "s", median(w.lock_s for w in taken_back), at_most=60)
-
-
-def roll_back(platform: Platform, number: int) -> None:
-    """`dp rollback` in the warm worker."""
-    platform.dp("rollback", str(number), "--reason", "a bench", program="dp-warm")
 
 
 def newest_publications(platform: Platform, count: int) -> list[int]:

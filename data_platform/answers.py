@@ -14,6 +14,7 @@ from typing import Any, Literal
 from data_platform.clock import business_now
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
+from data_platform.landing import in_landing
 from data_platform.warehouse.connection import Connection, execute, query
 
 WORDS = {
@@ -92,7 +93,7 @@ def take_back_withdrawals(connection: Connection, dataset: str, still_said: Coll
 
 
 def held_deliveries(connection: Connection, datasets: Collection[str] | None = None) -> list[Held]:
-    """Whatever is held, by path; of a path whose withdrawal is held too, that."""
+    """Whatever is held of these datasets, or of all, by path; of a path whose withdrawal is held too, that."""
     rows: list[dict[str, Any]] = query(
         connection,
         """with held as (
@@ -132,7 +133,7 @@ def answer(connection: Connection, patterns: Sequence[str], reason: str, *, acce
     held = held_deliveries(connection)
     answered: dict[str, Held] = {}
     for pattern in patterns:
-        wanted = pattern if pattern.startswith("landing/") else f"landing/{pattern}"
+        wanted = in_landing(pattern)
         fitting = [h for h in held if fnmatchcase(h.path, wanted)]
         if not fitting:
             raise InputError(

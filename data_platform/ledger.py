@@ -18,6 +18,7 @@ from data_platform.clock import business_now
 from data_platform.contracts.document import ingest_hash
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
+from data_platform.landing import local_path
 from data_platform.manifest import Said, read_manifest
 from data_platform.overrides import OverrideResult, digest_of, record_results
 from data_platform.settings import get_settings
@@ -67,11 +68,6 @@ class QuarantinedRow:
 def input_version(contract: Contract) -> str:
     """Names the contract and the parser that rows were read with."""
     return f"{ingest_hash(contract)[:16]}.{PARSER_VERSION}"
-
-
-def local_path(path: str) -> Path:
-    """Where a delivery's path (``landing/…``) stands on this machine."""
-    return Path(get_settings().landing) / Path(path).relative_to("landing")
 
 
 def discover(connection: Connection, contracts: Sequence[Contract]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from data_platform.clock import business_now
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError, PermanentFailure
+from data_platform.landing import in_landing
 from data_platform.overrides import Decision, decide, in_words
 from data_platform.privacy import decrypt, encrypter, quarantine_key
 from data_platform.settings import get_settings
@@ -121,7 +122,7 @@ def ledger_path(text: str) -> str:
     landing = Path(get_settings().landing).resolve()
     if Path(text).is_absolute() and Path(text).resolve().is_relative_to(landing):
         text = str(Path(text).resolve().relative_to(landing))
-    return text if text.startswith("landing/") else f"landing/{text}"
+    return in_landing(text)
 
 
 def list_rows(connection: Connection, dataset: str | None) -> list[dict[str, Any]]:

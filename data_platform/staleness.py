@@ -283,6 +283,7 @@ def plan_build(connection: Connection, run: Run) -> dict[str, BuildPlan]:
 def find_stale(connection: Connection, through_day: date, datasets: Iterable[str] = ()) -> list[Stale]:
     """Everything that a run up to ``through_day`` has to do; empty when published state is what its inputs say."""
     found: list[Stale] = []
+    held = [h for h in held_deliveries(connection) if not h.is_answered]
     for contract in source_contracts(datasets):
         version = input_version(contract)
         failed = query(
@@ -293,8 +294,9 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
         )
         found += _unread(connection, contract)
         found += [Stale(contract.table, f["path"], f"held back: {f['failure']}") for f in failed]
-        held = held_deliveries(connection, [contract.dataset])
-        found += [Stale(contract.table, h.path, f"held back: {h.reason}") for h in held if not h.is_answered]
+        found += [
+            Stale(contract.table, h.path, f"held back: {h.reason}") for h in held if h.dataset == contract.dataset
+        ]
         found += [
             Stale(contract.table, str(day), reason)
             for day, reason in (held_days(connection, contract) | stale_days(connection, contract)).items()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from data_platform.clock import business_now
 from data_platform.failures import InputError
+from data_platform.landing import in_landing
 from data_platform.warehouse.connection import Connection, execute, query
 
 LIVE_VERSIONS = "select file_id from ops.deliveries where path = %(path)s and state = 'live'"
@@ -31,7 +32,7 @@ def withdraw(connection: Connection, path: str, reason: str) -> Withdrawn:
     Raises:
         InputError: when no delivery came under that path, or it is withdrawn already.
     """
-    path = path if path.startswith("landing/") else f"landing/{path}"
+    path = in_landing(path)
     rows = query(
         connection,
         """select w.reason from ops.files as f left join ops.standing_withdrawals as w using (file_id)

@@ -12,8 +12,8 @@ from pathlib import Path
 from data_platform import ledger
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
-from data_platform.ledger import DayDigest
-from data_platform.warehouse.connection import query, transaction
+from data_platform.ledger import DayDigest, Delivery
+from data_platform.warehouse.connection import Connection, query, transaction
 from data_platform.withdrawals import withdraw
 from tests.conftest import Platform
 
@@ -49,21 +49,26 @@ def ingest(contract: Contract, unreadable: str = UNREADABLE) -> list[str]:
     with transaction() as connection:
         waiting = ledger.to_ingest(connection, contract)
         for delivery in waiting:
-            content = ledger.local_path(delivery.path).read_text()
-            assert sha256(content.encode()).hexdigest() == delivery.sha256, "another version is read than was found"
-            if content == unreadable:
+            if ledger.local_path(delivery.path).read_text() == unreadable:
                 ledger.mark_failed(connection, contract, delivery, "cannot be read")
-                continue
-            ledger.mark_live(
-                connection,
-                contract,
-                delivery,
-                ingest_id=ledger.next_ingest_id(connection),
-                rows_read=1,
-                days=[DayDigest(DAY, 1, number_of(content))],
-                quarantined=[],
-            )
+            else:
+                mark_read(connection, contract, delivery)
     return [Path(d.path).stem for d in waiting]
+
+
+def mark_read(connection: Connection, contract: Contract, delivery: Delivery) -> None:
+    """A delivery has come into the lake: a row that says what its file says."""
+    content = ledger.local_path(delivery.path).read_text()
+    assert sha256(content.encode()).hexdigest() == delivery.sha256, "another version is read than was found"
+    ledger.mark_live(
+        connection,
+        contract,
+        delivery,
+        ingest_id=ledger.next_ingest_id(connection),
+        rows_read=1,
+        days=[DayDigest(DAY, 1, number_of(content))],
+        quarantined=[],
+    )
 
 
 def take_in(contract: Contract, unreadable: str = UNREADABLE) -> list[str]:

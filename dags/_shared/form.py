@@ -43,19 +43,14 @@ def reason_field(default: str | None = None) -> Param:
 
 def rebuild_field() -> Param:
     """Whether to trust what is published."""
-    return Param(
-        False,
-        title="Rebuild",
-        description="Do these days, and what is built from them, whatever their state: also what is as it should be.",
-        type="boolean",
-    )
+    what = "Do these days, and what is built from them, whatever their state: also what is as it should be."
+    return _switch("Rebuild", what)
 
 
 def dry_run_field() -> Param:
     """Whether to only look."""
-    return Param(
-        False,
-        title="Dry run",
-        description="Only tell what would be done (see the log of `discover`); nothing is written.",
-        type="boolean",
-    )
+    return _switch("Dry run", "Only tell what would be done (see the log of `discover`); nothing is written.")
+
+
+def _switch(title: str, description: str) -> Param:
+    return Param(False, title=title, description=description, type="boolean")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 
 import pytest
@@ -15,16 +13,15 @@ from data_platform.clock import business_date
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.parts import DeliveryPolicy
 from data_platform.intervals import ONE_DAY
-from data_platform.settings import PROJECT_ROOT
 from data_platform.staleness import is_work
 from data_platform.warehouse.connection import query, transaction
 from tests.conftest import SHOP_DAYS, Platform
 from tests.landing import add_purchases, purchase
+from tests.runbooks import commands_of
 from tests.state import newest_publication, published, stale
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 CORRECTED, WITHDRAWN = SHOP_DAYS.start + ONE_DAY, SHOP_DAYS.start + 3 * ONE_DAY
-RUNBOOK = PROJECT_ROOT / "docs" / "runbooks" / "late-or-wrong-file.md"
 
 
 @pytest.fixture
@@ -52,8 +49,7 @@ def test_what_waits_for_an_answer_is_not_published(asking_shop: Platform) -> Non
 
 def test_each_command_of_the_runbook_works(asking_shop: Platform) -> None:
     before = set(published()["raw.purchases"])
-    text = " ".join(RUNBOOK.read_text(encoding="utf-8").split())
-    commands = [shlex.split(command)[1:] for command in re.findall(r"`(\.venv/bin/dp [^`]+)`", text)]
+    commands = commands_of("late-or-wrong-file")
     assert {"accept", "refuse"} <= {command[1] for command in commands if command[0] == "deliveries"}
     assert {"discover", "stale", "sql", "withdraw", "run"} <= {command[0] for command in commands}
     for command in commands:

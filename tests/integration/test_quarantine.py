@@ -6,8 +6,6 @@ import csv
 import json
 import logging
 import random
-import re
-import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -33,6 +31,7 @@ from data_platform.warehouse.connection import query, transaction
 from spark_jobs import ingest
 from tests.conftest import Platform, forget_settings, make_platform
 from tests.landing import HEADERS
+from tests.runbooks import commands_of, text_of
 from tests.state import published
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
@@ -373,9 +372,8 @@ def test_each_command_of_the_runbook_works(shop: Platform, tmp_path: Path, monke
     read()
     monkeypatch.chdir(tmp_path)
     Path("row.txt").write_text(MENDED + "\n")
-    runbook = (PROJECT_ROOT / "docs" / "runbooks" / "quarantine.md").read_text()
-    assert f'echo "{MENDED}" > row.txt' in runbook
-    commands = [shlex.split(c)[1:] for c in re.findall(r"`(\.venv/bin/dp [^`]+)`", runbook.replace("\n", " "))]
+    assert f'echo "{MENDED}" > row.txt' in text_of("quarantine")
+    commands = commands_of("quarantine")
     for command in commands:
         if "--from" in command:
             correct_export(Path("rows.csv"))

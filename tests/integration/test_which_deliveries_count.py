@@ -13,7 +13,6 @@ from data_platform import ledger
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import InputError
-from data_platform.ledger import DayDigest
 from data_platform.orchestrate import held_back
 from data_platform.runs import open_run
 from data_platform.staleness import find_stale, stale_days
@@ -28,7 +27,7 @@ from tests.ledger import (
     ingest,
     land,
     made_of,
-    number_of,
+    mark_read,
     states,
     take_in,
     tell,
@@ -67,15 +66,7 @@ def test_a_log_that_is_rotated_counts_under_its_new_name(platform: Platform, pur
     assert discover() == ["current: changed", "older: new"]
     with transaction() as connection:
         current_first = min(ledger.to_ingest(connection, purchases), key=lambda d: d.path)
-        ledger.mark_live(
-            connection,
-            purchases,
-            current_first,
-            ingest_id=ledger.next_ingest_id(connection),
-            rows_read=1,
-            days=[DayDigest(DAY, 1, number_of("new lines"))],
-            quarantined=[],
-        )
+        mark_read(connection, purchases, current_first)
     assert what_counts(purchases) == made_of("old lines", "new lines"), "nor when a run dies between the two"
     assert ingest(purchases) == ["older"]
     assert what_counts(purchases) == made_of("old lines", "new lines")
@@ -135,15 +126,7 @@ def ingest_what_is_there(contract: Contract, number: int) -> None:
         return
     with transaction() as connection:
         for delivery in ledger.to_ingest(connection, contract)[:1]:
-            ledger.mark_live(
-                connection,
-                contract,
-                delivery,
-                ingest_id=ledger.next_ingest_id(connection),
-                rows_read=1,
-                days=[DayDigest(DAY, 1, number_of(ledger.local_path(delivery.path).read_text()))],
-                quarantined=[],
-            )
+            mark_read(connection, contract, delivery)
 
 
 def test_a_file_that_a_new_contract_cannot_read_keeps_what_it_was(platform: Platform, purchases: Contract) -> None:
