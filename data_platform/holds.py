@@ -29,9 +29,7 @@ def active_holds(connection: Connection, table: str) -> dict[date, Hold]:
     """Day to its hold. Of a day that several rollbacks hold, the state before the earliest publication counts."""
     rows = query(
         connection,
-        """select distinct on (day) day, publication_id, fingerprint, reason
-           from ops.holds join ops.rollbacks using (publication_id)
-           where table_name = %s and released_at is null order by day, publication_id""",
+        "select day, publication_id, fingerprint, reason from ops.active_holds where table_name = %s order by day",
         (table,),
     )
     return {r["day"]: Hold(r["publication_id"], r["fingerprint"], r["reason"]) for r in rows}

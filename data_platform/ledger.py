@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -204,17 +205,13 @@ def _delivered_paths(contract: Contract) -> Iterator[tuple[str, date | None]]:
                 f"{path} leads outside landing, to {file.resolve()}",
                 hint="copy the file instead of linking it",
             )
-        yield path, _extract_day(path, match["extract_day"]) if contract.day_from_path else None
+        yield path, _extract_day(match["extract_day"]) if contract.day_from_path else None
 
 
-def _extract_day(path: str, text: str) -> date:
-    try:
+def _extract_day(text: str) -> date | None:
+    with suppress(ValueError):
         return date.fromisoformat(text)
-    except ValueError:
-        raise InputError(
-            f"{path}: {text!r} is not the day of an extract",
-            hint="name extracts YYYY-MM-DD, or move the file away",
-        ) from None
+    return None
 
 
 def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:

@@ -289,6 +289,31 @@ def _write_line(connection: Connection, log: StepLog, line: dict[str, Any], stat
     )
 
 
+def list_runs(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """Runs, the newest first. ``doing`` is the step that an open one is at, and which connections it waits for."""
+    return query(
+        connection,
+        """select
+               r.run_id, kind, r.state, asked_start, asked_end, through_day, reason, failure,
+               date_trunc('second', r.started_at) as started_at,
+               round(extract(epoch from ended_at - r.started_at), 1) as seconds,
+               doing
+           from ops.runs as r
+           left join ops.run_steps as s on s.run_id = r.run_id and r.state = 'open' and s.state = 'running'
+           left join lateral (
+               select format(
+                   '%%s for %%s s%%s', s.step, extract(epoch from now() - s.started_at)::int,
+                   ', waits for ' || string_agg(distinct blocking.application_name, ', ')
+               ) as doing
+               from pg_stat_activity as waiting
+               join pg_stat_activity as blocking on blocking.pid = any(pg_blocking_pids(waiting.pid))
+               where waiting.application_name like '%%' || r.run_id
+           ) as at_work on s.step is not null
+           order by r.started_at desc limit %s""",
+        (limit,),
+    )
+
+
 def step_rows(connection: Connection, run_id: str) -> list[dict[str, Any]]:
     """The steps of a run with their lines, in the order in which they were taken."""
     return query(

@@ -15,7 +15,7 @@ from data_platform import lake
 from data_platform.contracts.compile.spark import identifier
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
-from data_platform.ledger import Delivery, mark_failed, mark_live, next_ingest_id, to_ingest
+from data_platform.ledger import Delivery, fingerprints, mark_failed, mark_live, next_ingest_id, to_ingest
 from data_platform.overrides import Override, count_by_state, wanted_overrides
 from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
@@ -40,27 +40,31 @@ ROUNDS = 2
 
 
 def run_step(run: Run, step_log: StepLog) -> None:
-    """Brings every delivery that the lake does not hold yet into it.
+    """Brings every delivery that the lake does not hold yet into it; one that cannot be read is held back alone.
 
     Raises:
-        PermanentFailure: when every delivery of the step failed.
+        PermanentFailure: when none can be read, and nothing that came earlier could: there is nothing to go on with.
     """
-    accounts = [
-        a for contract in source_contracts(run.datasets) for a in ingest_dataset(contract, run.run_id, step_log)
-    ]
+    contracts = source_contracts(run.datasets)
+    accounts = [a for contract in contracts for a in ingest_dataset(contract, run.run_id, step_log)]
     failed = [a for a in accounts if a.failure]
-    if failed and len(failed) == len(accounts):
+    if failed and len(failed) == len(accounts) and not _is_any_live(contracts):
         raise PermanentFailure(
             f"none of {len(failed)} deliveries can be read; the first: {failed[0].failure}",
             hint="correct the files; they are read again as soon as they change",
         )
 
 
+def _is_any_live(contracts: Sequence[Contract]) -> bool:
+    with transaction() as connection:
+        return any(fingerprints(connection, contract) for contract in contracts)
+
+
 def ingest_dataset(contract: Contract, run_id: str, step_log: StepLog) -> list[Account]:
     """Ingests a dataset's waiting deliveries, batch by batch, and reports them."""
     layout_of(contract)
     accounts: dict[int, Account] = {}
-    guard = open_connection(application="dp ingest")
+    guard = open_connection(application=f"dp ingest {run_id}")
     try:
         # Two runs must not read the same delivery at once; the lock ends with the connection, also of a killed run.
         execute(guard, "select pg_advisory_lock(%s, hashtext(%s))", (LOCK_SPACE, contract.dataset))
@@ -100,17 +104,28 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     with transaction(application="dp ingest") as connection:
         ingest_id = next_ingest_id(connection)
         wanted = wanted_overrides(connection, [d.file_id for d in deliveries])
-    strings = read_sources(get_spark(), [source_of(d, ingest_id) for d in deliveries], layout_of(contract))
-    write_attempt(transform(strings, contract), contract, ingest_id)
-    files = lake.written_files(contract.dataset, ingest_id)
-    accounts = take_accounts(contract, deliveries, files)
-    if due := due_overrides(accounts, wanted):
-        files += write_corrections(contract, accounts, due, ingest_id, before=files)
-    if any(a.live for a in accounts if not a.failure):
-        lake.commit_attempt(contract, files, ingest_id, run_id)
+    dayless = [d for d in deliveries if contract.day_from_path and not d.extract_day]
+    accounts = [Account(d, failure=_no_day(d, contract)) for d in dayless]
+    files: list[lake.WrittenFile] = []
+    if readable := [d for d in deliveries if d not in dayless]:
+        strings = read_sources(get_spark(), [source_of(d, ingest_id) for d in readable], layout_of(contract))
+        write_attempt(transform(strings, contract), contract, ingest_id)
+        files = lake.written_files(contract.dataset, ingest_id)
+        accounts += take_accounts(contract, readable, files)
+        if due := due_overrides(accounts, wanted):
+            files += write_corrections(contract, accounts, due, ingest_id, before=files)
+        if any(a.live for a in accounts if not a.failure):
+            lake.commit_attempt(contract, files, ingest_id, run_id)
     mark(contract, accounts, wanted, ingest_id)
     lake.drop_account(contract.dataset, files)
     return accounts
+
+
+def _no_day(delivery: Delivery, contract: Contract) -> str:
+    return (
+        f"{delivery.path}: no day stands where {contract.location} has it;"
+        " name the file by its day, like 1998-06-24, and withdraw this path"
+    )
 
 
 def write_attempt(rows: DataFrame, contract: Contract, ingest_id: int) -> None:

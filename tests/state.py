@@ -36,6 +36,27 @@ def _plain(value: Any) -> Any:
     return bytes(value) if isinstance(value, memoryview) else value
 
 
+def told_by_history() -> dict[str, Rows]:
+    """What the history of each feature table tells its readers that it now holds."""
+    told: dict[str, Rows] = {}
+    for contract in get_contracts().of_layer("features"):
+        columns = [c.name for c in contract.published_columns]
+        with transaction("training") as connection:
+            entries = query(
+                connection,
+                f"select op, {', '.join(columns)} from {contract.table}_history"
+                " order by publication_id, op = 'I', op = 'U'",
+            )
+        rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        for entry in entries:
+            key = tuple(entry[name] for name in contract.key)
+            rows.pop(key, None)
+            if entry["op"] != "D":
+                rows[key] = tuple(entry[name] for name in columns)
+        told[contract.table] = sorted(rows.values(), key=repr)
+    return told
+
+
 def write_counts() -> dict[str, tuple[int, int, int]]:
     """Rows ever inserted, updated, deleted in each published table, as the server counts."""
     with transaction() as connection:

@@ -14,8 +14,8 @@ from data_platform.cli.step_table import step_table
 from data_platform.clock import due_day, to_business
 from data_platform.failures import InputError, PermanentFailure
 from data_platform.intervals import Interval, parse_day
-from data_platform.runs import StepLog, get_run, step_rows
-from data_platform.warehouse.connection import query, transaction
+from data_platform.runs import StepLog, get_run, list_runs, step_rows
+from data_platform.warehouse.connection import transaction
 
 DatasetsOption = Annotated[
     list[str], typer.Option("--dataset", "-d", help="Source dataset; may be repeated. Default: all.")
@@ -174,17 +174,9 @@ def runs(
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, the newest first; of one that is open, which step it is at, and whom that waits for."""
     with transaction() as connection:
-        rows = query(
-            connection,
-            """select run_id, kind, state, asked_start, asked_end, through_day, reason, failure,
-                      date_trunc('second', started_at) as started_at,
-                      round(extract(epoch from ended_at - started_at), 1) as seconds
-               from ops.runs order by started_at desc limit %s""",
-            (limit,),
-        )
-    show("runs", rows, as_json=as_json)
+        show("runs", list_runs(connection, limit), as_json=as_json)
 
 
 def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")], as_json: JsonOption = False) -> None:

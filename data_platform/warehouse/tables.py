@@ -78,7 +78,10 @@ def _columns(connection: Connection, table: str) -> list[tuple[str, str]]:
 
 
 def _ensure_history(connection: Connection, contract: Contract) -> None:
-    """``features.X_history``: every version of every row, with the publication that brought it; append-only."""
+    """``features.X_history``: every version of every row, with the publication that brought it; append-only.
+
+    Readers see it without the publications that were rolled back.
+    """
     history = f"{contract.table}_history"
     execute(
         connection,
@@ -99,4 +102,5 @@ def _ensure_history(connection: Connection, contract: Contract) -> None:
     for name, kind in _columns(connection, contract.table):
         if name not in known:
             execute(connection, f"alter table {history} add column {name} {kind}")
+    query(connection, "select ops.hide_undone(%s)", (history,))
     execute(connection, f"grant select on {history} to training")

@@ -359,10 +359,12 @@ class Platform(Deliveries):
                 continue
             told = self.told(name)
             now = {key: row for rows in self.tables[name].values() for key, row in rows.items()}
-            for key in changes.keys() | {c.key for c in undone.changes[name]}:
-                if told.get(key) != now.get(key):
-                    known_at = changes[key].known_at if key in changes else now[key].known_at
-                    yield Entry(publication.number, name, key, now.get(key), known_at)
+            untold = {c.key: c.known_at for c in undone.changes[name]}
+            for key in changes.keys() | untold.keys():
+                row = now.get(key)
+                if told.get(key) != row:
+                    known_at = changes[key].known_at if key in changes else row.known_at if row else untold[key]
+                    yield Entry(publication.number, name, key, row, known_at)
 
     def visible_history(self) -> list[Entry]:
         """History as its readers see it: without the publications that were rolled back."""

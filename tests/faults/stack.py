@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from data_platform import orchestrate, rollback
-from data_platform.failures import InputError, PermanentFailure
+from data_platform.failures import InputError
 from data_platform.holds import RECORDED_DAYS
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.publish import Moved
@@ -173,12 +173,7 @@ class Stack:
         opened = orchestrate.open_work(days, rebuild=True)
         if opened.run is None:
             return
-        try:
-            self._take(opened.run.run_id, STEPS[1:], stop_before)
-        except PermanentFailure as failure:
-            if "deliveries can be read" not in failure.message:
-                raise
-            self.run(today, asked, stop_before)  # whoever is told takes the run again: the file no longer waits
+        self._take(opened.run.run_id, STEPS[1:], stop_before)
 
     def resume(self) -> None:
         """Takes the steps that a crashed run had left; of one that stands on what has moved nothing comes."""

@@ -15,9 +15,7 @@ from typing import Any
 import pytest
 
 from data_platform import orchestrate
-from data_platform.contracts.load import get_contracts
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.warehouse.connection import query, transaction
 from tests.conftest import Platform, make_platform
 from tests.faults.algebra import Publication
 from tests.faults.histories import Corrected, Event, Override, Release, Rollback, RuleChange, history_of_seed
@@ -25,7 +23,7 @@ from tests.faults.laws import require
 from tests.faults.shop import Facts, SourceDay
 from tests.faults.stack import BASE, START, Project, Stack, date_of, deliveries_of, known
 from tests.faults.world import Guide
-from tests.state import Rows, published, write_counts
+from tests.state import Rows, published, told_by_history, write_counts
 
 log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server"), pytest.mark.no_cover]
@@ -87,7 +85,7 @@ class StackGuide(Guide):
             wanted = known(self.world.facts(), self.today - 1)
             require(says == wanted, "every input is published", differing(says, wanted))
             is_now = published()
-            for table, rows in history_told().items():
+            for table, rows in told_by_history().items():
                 require(rows == is_now[table], "history tells the present", table)
             if IS_LONG:
                 self.check_is_clean()
@@ -125,27 +123,6 @@ def differing_rows(says: Rows, wanted: Rows) -> dict[str, list[Any]]:
         "missing": [row for row in wanted if row not in says],
         "too many": [row for row in says if row not in wanted],
     }
-
-
-def history_told() -> dict[str, Rows]:
-    """What the history of each feature table says that it now holds."""
-    told: dict[str, Rows] = {}
-    for contract in get_contracts().of_layer("features"):
-        columns = [c.name for c in contract.published_columns]
-        with transaction() as connection:
-            entries = query(
-                connection,
-                f"select op, {', '.join(columns)} from {contract.table}_history"
-                " order by publication_id, op = 'I', op = 'U'",
-            )
-        rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        for entry in entries:
-            key = tuple(entry[name] for name in contract.key)
-            rows.pop(key, None)
-            if entry["op"] != "D":
-                rows[key] = tuple(entry[name] for name in columns)
-        told[contract.table] = sorted(rows.values(), key=repr)
-    return told
 
 
 @pytest.fixture(scope="module")

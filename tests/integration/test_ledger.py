@@ -161,16 +161,9 @@ def test_the_manifest_tells_the_arrival(platform: Platform) -> None:
     assert rows[1]["arrived_at"].date() == date(1998, 2, 1), "without an entry: first seen, on the business clock"
 
 
-@pytest.mark.parametrize(
-    ("path", "content", "says"),
-    [
-        ("shop/manifest.jsonl", '{"path": 1}\n', r"manifest.jsonl:1:1: not a manifest line"),
-        ("shop/customers/last_week.csv", "x", r"'last_week' is not the day of an extract"),
-    ],
-)
-def test_bad_deliveries_are_named(platform: Platform, path: str, content: str, says: str) -> None:
-    land(platform, path, content)
-    with pytest.raises(InputError, match=says):
+def test_a_bad_line_of_the_manifest_is_named(platform: Platform) -> None:
+    land(platform, "shop/manifest.jsonl", '{"path": 1}\n')
+    with pytest.raises(InputError, match=r"manifest.jsonl:1:1: not a manifest line"):
         discover()
 
 

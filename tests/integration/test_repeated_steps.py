@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
 
 from data_platform import steps
 from data_platform.failures import InputError, PermanentFailure, PlatformError, TransientFailure
-from data_platform.publish import Moved
-from data_platform.runs import Run, StepLog, close_run, drop_schema, get_run, open_run
-from data_platform.warehouse.connection import transaction
+from data_platform.local.processes import wait_until
+from data_platform.publish import LOCK, Moved
+from data_platform.runs import Run, StepLog, close_run, drop_schema, get_run, list_runs, open_run
+from data_platform.warehouse.connection import execute, transaction
 from tests.conftest import Platform
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("platform")]
@@ -51,6 +53,26 @@ def test_a_failed_run_goes_on_when_its_step_is_repeated(run: Run, monkeypatch: p
     assert state(run) == "failed"
     take(run, monkeypatch, None)
     assert state(run) == "open"
+
+
+def test_an_open_run_tells_what_it_is_at_and_whom_it_waits_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_lock(_run: Run, _log: StepLog) -> None:
+        with transaction(application=f"dp publish {run.run_id}") as connection:
+            execute(connection, "select pg_advisory_xact_lock(%s)", (LOCK,))
+
+    def doing() -> str:
+        with transaction() as connection:
+            return str(list_runs(connection, 1)[0]["doing"])
+
+    monkeypatch.setattr(steps, "find_step", lambda _name: take_lock)
+    with transaction(application="dp publish another") as other, ThreadPoolExecutor(1) as executor:
+        execute(other, "select pg_advisory_xact_lock(%s)", (LOCK,))
+        waiting = executor.submit(steps.perform, run.run_id, "publish")
+        wait_until(lambda: doing().endswith("waits for dp publish another"), 30)
+        assert doing().startswith("publish for ")
+        other.commit()
+        waiting.result()
+    assert doing() == "None"
 
 
 def test_a_run_whose_schema_is_gone_does_not_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

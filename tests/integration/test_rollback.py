@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 import pytest
 
 from data_platform import orchestrate, staleness
@@ -12,7 +16,7 @@ from data_platform.rollback import hold, plan_rollback, release, roll_back
 from data_platform.warehouse.connection import query, transaction
 from tests.conftest import SHOP_DAYS, Platform
 from tests.landing import add_purchases, purchase
-from tests.state import newest_publication, published_and_online, stale
+from tests.state import newest_publication, published, published_and_online, stale, told_by_history
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, END = SHOP_DAYS.start, SHOP_DAYS.end
@@ -58,6 +62,46 @@ def test_a_correction_is_taken_back_held_and_comes_again(shop: Platform) -> None
     orchestrate.run_all(None)
     assert len(published_and_online()["raw.purchases"]) == len(before["raw.purchases"]) + 2
     assert (work(), held()) == ([], [])
+
+
+def test_history_tells_nothing_of_what_was_undone_but_what_is_still_true(shop: Platform) -> None:
+    """An extract is corrected, so that the next brings nothing new; then one comes between them and does so too."""
+    first, between, second = (START + days * ONE_DAY for days in (0, 4, 7))
+    folder = shop.landing / "shop" / "customers"
+    tell_country(folder / f"{second}.csv", b"FR")
+    orchestrate.run_all(None)
+    tell_country(folder / f"{first}.csv", b"FR")
+    orchestrate.run_all(None)
+    bad = newest_publication()
+    shutil.copy(folder / f"{second}.csv", folder / f"{between}.csv")
+    orchestrate.run_all(None)
+    profile = "features.ftr_customer__profile"
+    assert bad in publications_told(profile)
+
+    roll_back(bad, "the first extract was right")
+    told = told_by_history()
+    assert told == {table: rows for table, rows in published().items() if table in told}
+    assert {row[1] for row in told[profile] if row[0] == "00001"} == {first, between}
+    assert bad not in publications_told(profile)
+    with transaction() as connection:
+        release(connection, bad)
+    orchestrate.run_all(None)
+    told = told_by_history()
+    assert told == {table: rows for table, rows in published().items() if table in told}
+    assert bad not in publications_told(profile), "what is taken in again is told by another publication"
+    with transaction() as connection:
+        assert query(connection, f"select from {profile}_history where publication_id = %s", (bad,)), "the log keeps it"
+
+
+def tell_country(extract: Path, country: bytes) -> None:
+    text, count = re.subn(rb"(?m)^(00001,.*),[A-Z]{2},", rb"\1," + country + b",", extract.read_bytes())
+    assert count == 1
+    extract.write_bytes(text)
+
+
+def publications_told(table: str) -> set[int]:
+    with transaction("training") as connection:
+        return {r["id"] for r in query(connection, f"select distinct publication_id as id from {table}_history")}
 
 
 def test_rows_are_known_again_since_they_were_before_though_not_by_what_they_are_made_of(shop: Platform) -> None:
