@@ -19,6 +19,7 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from data_platform.failures import InputError
@@ -81,8 +82,12 @@ def normalise(value: str) -> str:
     return re.sub(r"\D", "", text) if TELEPHONE.fullmatch(text) else text
 
 
+@lru_cache(maxsize=1 << 17)
 def pseudonym(value: str, key: bytes) -> str:
-    """128 bits of HMAC-SHA256 over the value's normal form, in hex."""
+    """128 bits of HMAC-SHA256 over the value's normal form, in hex.
+
+    Values are kept, in memory alone: each extract of a source brings most of those of the one before.
+    """
     return hmac.digest(key, normalise(value).encode(), "sha256").hex()[:PSEUDONYM_HEX]
 
 

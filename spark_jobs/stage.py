@@ -93,6 +93,9 @@ def stage_dataset(contract: Contract, run: Run, plan: StagePlan) -> tuple[int, i
                 f"select ops.{function}({marks})",
                 (run.schema, contract.schema_name, name, contract.unit_column, *key),
             )
+        # Models may look at single days of it, as they may of the published table.
+        unit = sql.Identifier(contract.unit_column)
+        execute(connection, sql.SQL("create index on {}.{} ({})").format(schema, new, unit))
         execute(connection, sql.SQL("analyze {}.{}, {}.{}").format(schema, new, schema, scope))
         delta = sql.SQL("select count(*) as rows from {}.{}").format(schema, sql.Identifier(f"{name}__delta"))
         changed = query(connection, delta)[0]["rows"]

@@ -1,5 +1,8 @@
 -- Each extract compared with the nearest earlier one: who appeared, changed or vanished. An absent row is known as soon
 -- as the extract that lacks it. A customer whose row of an extract is in quarantine is as the extract before told.
+{% set attributes = ['email_hash', 'phone_hash', 'age_band', 'gender', 'country', 'signed_up_on'] %}
+{% set of_present = 'present.' ~ attributes | join(', present.') %}
+{% set of_previous = 'previous.' ~ attributes | join(', previous.') %}
 with recursive customers as not materialized (
     -- Read a few times, each time a few days of it: one copy of all extracts would cost more than the rest.
     select * from {{ ref('stg_shop__customers') }}
@@ -29,11 +32,6 @@ compared as (
     where {{ in_scope('extract_day') }}
 ),
 
-present as (
-    select * from customers
-    where {{ in_scope('extract_day') }}
-),
-
 looked_up as (
     -- Who is unknown in the extract before is looked up in the one before that, and so on.
     select
@@ -58,73 +56,65 @@ looked_up as (
             and coalesce(looked_up.customer_id = unknown.customer_id, true)
 ),
 
-carried as (
-    select distinct on (looked_up.compared_on, customers.customer_id)
+carried as materialized (
+    select distinct on (looked_up.compared_on, earlier.customer_id)
         looked_up.compared_on,
-        customers.*
-    from customers
-    inner join looked_up
-        on
-            customers.extract_day = looked_up.extract_day
-            and customers.customer_id = coalesce(looked_up.customer_id, customers.customer_id)
-    where
-        customers.extract_day = any(array(select earlier.extract_day from looked_up as earlier))
-        and not exists (
-            select 1 from customers as nearer
-            where nearer.extract_day = looked_up.lacked_on and nearer.customer_id = customers.customer_id
-        )
-    order by looked_up.compared_on asc, customers.customer_id asc, customers.extract_day desc
-),
-
-previous as (
-    select
-        compared.extract_day as compared_on,
-        customers.*
-    from customers
-    inner join compared on customers.extract_day = compared.previous_day
-    -- An array reaches through the view to its index, where the join does not.
-    where customers.extract_day = any(array(select earlier.previous_day from compared as earlier))
-    union all
-    select * from carried
+        earlier.*
+    from looked_up
+    cross join
+        lateral ( -- noqa: ST05
+            select * from customers
+            where
+                customers.extract_day = looked_up.extract_day
+                and customers.customer_id = coalesce(looked_up.customer_id, customers.customer_id)
+                and not exists (
+                    select 1 from customers as nearer
+                    where nearer.extract_day = looked_up.lacked_on and nearer.customer_id = customers.customer_id
+                )
+        ) as earlier
+    order by looked_up.compared_on asc, earlier.customer_id asc, earlier.extract_day desc
 )
 
 select
     compared.extract_day as valid_from,
-    present.email_hash,
-    present.phone_hash,
-    present.age_band,
-    present.gender,
-    present.country,
-    present.signed_up_on,
-    coalesce(present.customer_id, previous.customer_id) as customer_id,
-    present.customer_id is null as is_deleted,
+    told.customer_id,
+    told.is_deleted,
+    {{ attributes | join(', ') }},
     greatest(
-        coalesce(present.known_at, compared.read_at),
-        coalesce(previous.known_at, compared.previous_read_at)
+        coalesce(told.known_at, compared.read_at),
+        coalesce(told.previous_known_at, compared.previous_read_at)
     ) as known_at
-from present
-full join previous on present.customer_id = previous.customer_id and present.extract_day = previous.compared_on
-inner join compared on coalesce(present.extract_day, previous.compared_on) = compared.extract_day
+from compared
+-- Pair by pair: an index finds an extract, and two of them fit into memory where all together would not.
+cross join
+    lateral ( -- noqa: ST05
+        select
+            coalesce(present.customer_id, previous.customer_id) as customer_id,
+            present.customer_id is null as is_deleted,
+            {{ of_present }},
+            present.known_at,
+            previous.known_at as previous_known_at
+        from (
+            select * from customers
+            where customers.extract_day = compared.extract_day
+        ) as present
+        full join (
+            select customer_id, {{ attributes | join(', ') }}, known_at from customers
+            where extract_day = compared.previous_day
+            union all
+            select customer_id, {{ attributes | join(', ') }}, known_at from carried
+            where compared_on = compared.extract_day
+        ) as previous on present.customer_id = previous.customer_id
+        where
+            present.customer_id is null
+            or previous.customer_id is null
+            or ({{ of_present }}) is distinct from ({{ of_previous }})
+    ) as told
 where
-    (
-        present.customer_id is null
-        or previous.customer_id is null
-        or (
-            present.email_hash, present.phone_hash, present.age_band, present.gender, present.country,
-            present.signed_up_on
-        )
-        is distinct from
-        (
-            previous.email_hash, previous.phone_hash, previous.age_band, previous.gender, previous.country,
-            previous.signed_up_on
-        )
-    )
-    and (
-        present.customer_id is not null
-        or not exists (
-            select 1 from unknown
-            where
-                unknown.extract_day = compared.extract_day
-                and coalesce(unknown.customer_id = previous.customer_id, true)
-        )
+    not told.is_deleted
+    or not exists (
+        select 1 from unknown
+        where
+            unknown.extract_day = compared.extract_day
+            and coalesce(unknown.customer_id = told.customer_id, true)
     )
