@@ -74,6 +74,7 @@ docs: setup-dev ## Build dbt's documentation of models and columns
 
 screenshots: setup-dev ## Take the README's pictures of a running platform (needs Debian's chromium)
 	.venv/bin/python docs/screenshots.py
+	PYTHONPATH=. .venv/bin/python docs/screenshots_of_troubles.py
 
 lock: setup ## Resolve requirements/*.in again and write the locks with hashes
 	@for name in uv platform dev airflow airflow-dev airflow-bench; do \

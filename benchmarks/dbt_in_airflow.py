@@ -18,14 +18,13 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.harness import OURS, Bench, Numbers
-from benchmarks.platform import Platform, running_platform, seconds_between
+from benchmarks.platform import Platform, project_beside, running_platform, seconds_between
 from data_platform.dbt_runner import CONTRACT_TESTS, write_developer_profile
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.settings import get_settings
 
 ROOT = Path(__file__).parents[1]
 HISTORY = Interval(date(1998, 6, 3), date(1998, 6, 11))
-BUILT_HERE = {"dags", "dbt_project", ".git", ".state", ".env"}
 PLAIN, COSMOS = "plain dbt build", "Cosmos WATCHER"
 
 
@@ -33,7 +32,8 @@ def run(bench: Bench) -> None:
     """Builds the same day in turn and reports seconds."""
     with ExitStack() as stack:
         with bench.setting_up(f"starting a platform, loading {HISTORY}, waiting for Cosmos's DAG"):
-            project = make_project(bench.directory / "project")
+            # DAGs of the bench's own, and dbt's folder, where profile and manifest are written
+            project = project_beside(bench.directory / "project", "dags", "dbt_project")
             platform = stack.enter_context(running_platform(bench.directory, HISTORY.end + ONE_DAY, project))
             run_id = stage_a_day(platform)
             write_developer_profile()
@@ -59,18 +59,6 @@ def stage_a_day(platform: Platform) -> str:
     for step in ("ingest", "gate ingest", "stage", "gate stage"):
         platform.dp(*step.split(), "--run", run_id, program="dp-warm")
     return run_id
-
-
-def make_project(folder: Path) -> Path:
-    """A project beside ours: all is ours but the DAGs, and dbt's folder, where profile and manifest are written."""
-    folder.mkdir()
-    for entry in ROOT.iterdir():
-        if entry.name not in BUILT_HERE:
-            (folder / entry.name).symlink_to(entry)
-    ignore = shutil.ignore_patterns("target", "logs", "profiles.yml")
-    shutil.copytree(ROOT / "dbt_project", folder / "dbt_project", ignore=ignore)
-    shutil.copytree(ROOT / "dags", folder / "dags")
-    return folder
 
 
 def in_airflow(platform: Platform, dag_id: str, **conf: str) -> Callable[[], Numbers]:

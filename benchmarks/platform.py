@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from data_platform.local.airflow_client import AirflowClient
 from data_platform.local.processes import memory_mb, signal_all
 from data_platform.local.secrets import pick_port
 from data_platform.local.up import down, erase_data, platform_components, up
-from data_platform.settings import Settings, get_settings
+from data_platform.settings import PROJECT_ROOT, Settings, get_settings
 
 NIGHT = "run_nightly"
 NIGHT_STARTS = timedelta(hours=2)
@@ -161,6 +162,18 @@ def interval_of(day: date) -> tuple[datetime, datetime]:
 def seconds_between(earlier: str, later: str) -> float:
     """Seconds between two of Airflow's timestamps."""
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def project_beside(folder: Path, *copied: str) -> Path:
+    """A project with copies of these of our folders, which may be changed; all else is ours."""
+    folder.mkdir()
+    for entry in PROJECT_ROOT.iterdir():
+        if entry.name not in {*copied, ".git", ".state", ".env"}:
+            (folder / entry.name).symlink_to(entry)
+    for name in copied:
+        ignore = shutil.ignore_patterns("target", "logs", "profiles.yml")
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=ignore)
+    return folder
 
 
 @contextmanager

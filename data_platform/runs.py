@@ -294,10 +294,9 @@ def list_runs(connection: Connection, limit: int) -> list[dict[str, Any]]:
     return query(
         connection,
         """select
-               r.run_id, kind, r.state, asked_start, asked_end, through_day, reason, failure,
+               r.run_id, kind, r.state, doing, asked_start, asked_end, through_day, reason, failure,
                date_trunc('second', r.started_at) as started_at,
-               round(extract(epoch from ended_at - r.started_at), 1) as seconds,
-               doing
+               round(extract(epoch from ended_at - r.started_at), 1) as seconds
            from ops.runs as r
            left join ops.run_steps as s on s.run_id = r.run_id and r.state = 'open' and s.state = 'running'
            left join lateral (

@@ -108,6 +108,12 @@ def take_grid(page: Page) -> None:
     """The runs of the nightly DAG, a column each."""
     page.goto(f"/dags/{NIGHT}")
     page.get_by_text("gate_build").first.wait_for()
+    widen_grid(page)
+    save(page, "run_nightly_grid")
+
+
+def widen_grid(page: Page) -> None:
+    """Gives the columns of runs more room."""
     border = page.locator("[data-panel-resize-handle-id]").first.bounding_box()
     assert border, "Airflow's pages have no border between panels any more"
     page.mouse.move(border["x"] + border["width"] / 2, border["y"] + 20)
@@ -115,7 +121,6 @@ def take_grid(page: Page) -> None:
     page.mouse.move(460, border["y"] + 20, steps=5)
     page.mouse.up()
     page.mouse.move(0, 0)
-    _save(page, "run_nightly_grid")
 
 
 def take_graph(page: Page, dag_run: str) -> None:
@@ -137,7 +142,7 @@ def take_graph(page: Page, dag_run: str) -> None:
         "width": width + 2 * MARGIN,
         "height": height + 2 * MARGIN,
     }
-    _save(page, "run_nightly_graph", clip)
+    save(page, "run_nightly_graph", clip)
 
 
 def take_form(page: Page) -> None:
@@ -149,7 +154,7 @@ def take_form(page: Page) -> None:
         form.locator(f"[name=element_{name}]").fill(text)
     page.set_viewport_size({"width": WIDTH, "height": 1350})
     form.get_by_text("Only tell what would be done").wait_for()
-    _save(page, "backfill_range_form", form.bounding_box())
+    save(page, "backfill_range_form", form.bounding_box())
 
 
 def take_backfill_dialog(page: Page) -> None:
@@ -161,7 +166,7 @@ def take_backfill_dialog(page: Page) -> None:
     page.set_viewport_size({"width": WIDTH, "height": 1350})
     form.get_by_text("Reprocess Behavior").wait_for()
     page.wait_for_timeout(1000)  # the dialog grows into its size
-    _save(page, "night_backfill_dialog", form.bounding_box())
+    save(page, "night_backfill_dialog", form.bounding_box())
 
 
 def take_dbt_page(page: Page, settings: Settings, run_id: str) -> None:
@@ -170,7 +175,7 @@ def take_dbt_page(page: Page, settings: Settings, run_id: str) -> None:
     table = page.locator("table").bounding_box()
     assert table
     height = table["y"] + table["height"] + MARGIN
-    _save(page, "dbt_models", {"x": 0, "y": 0, "width": WIDTH, "height": height})
+    save(page, "dbt_models", {"x": 0, "y": 0, "width": WIDTH, "height": height})
 
 
 def take_approval(page: Page, settings: Settings) -> None:
@@ -188,12 +193,13 @@ def take_approval(page: Page, settings: Settings) -> None:
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     page.goto(f"/dags/{ROLLBACK}/runs/{run_id}/tasks/approve/required_actions")
     page.get_by_role("button", name="Approve").wait_for()
-    _save(page, "rollback_approval")
+    save(page, "rollback_approval")
     page.get_by_role("button", name="Reject").click()
     airflow.wait_for_run(ROLLBACK, run_id)
 
 
-def _save(page: Page, name: str, clip: FloatRect | None = None) -> None:
+def save(page: Page, name: str, clip: FloatRect | None = None) -> None:
+    """Writes a picture of the page, or of a part of it."""
     page.wait_for_load_state("networkidle")
     page.screenshot(path=IMAGES / f"{name}.png", animations="disabled", clip=clip)
 

@@ -176,7 +176,10 @@ def runs(
 ) -> None:
     """List runs, the newest first; of one that is open, which step it is at, and whom that waits for."""
     with transaction() as connection:
-        show("runs", list_runs(connection, limit), as_json=as_json)
+        rows = list_runs(connection, limit)
+    for row in rows if not as_json else ():
+        row["failure"] = (row["failure"] or "").partition("\n")[0]  # `dp report` has the rest
+    show("runs", rows, as_json=as_json)
 
 
 def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")], as_json: JsonOption = False) -> None:
