@@ -72,7 +72,7 @@ bench: setup-bench ## Measure against peers, all or one (BENCH=load)
 docs: setup-dev ## Build dbt's documentation of models and columns
 	cd dbt_project && ../.venv/bin/dbt docs generate
 
-screenshots: setup-dev ## Take the README's pictures of a running platform (needs Debian's chromium)
+screenshots: setup-dev ## Take the pictures of README and runbooks, the former of a running platform (needs Debian's chromium)
 	.venv/bin/python docs/screenshots.py
 	PYTHONPATH=. .venv/bin/python docs/screenshots_of_troubles.py
 

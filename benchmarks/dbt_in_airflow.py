@@ -21,9 +21,8 @@ from benchmarks.harness import OURS, Bench, Numbers
 from benchmarks.platform import Platform, project_beside, running_platform, seconds_between
 from data_platform.dbt_runner import CONTRACT_TESTS, write_developer_profile
 from data_platform.intervals import ONE_DAY, Interval
-from data_platform.settings import get_settings
+from data_platform.settings import PROJECT_ROOT, get_settings
 
-ROOT = Path(__file__).parents[1]
 HISTORY = Interval(date(1998, 6, 3), date(1998, 6, 11))
 PLAIN, COSMOS = "plain dbt build", "Cosmos WATCHER"
 
@@ -38,7 +37,7 @@ def run(bench: Bench) -> None:
             run_id = stage_a_day(platform)
             write_developer_profile()
             dbt("parse")
-            for file in (ROOT / "benchmarks" / "dags").glob("*.py"):  # not before: Cosmos reads the manifest
+            for file in (PROJECT_ROOT / "benchmarks" / "dags").glob("*.py"):  # not before: Cosmos reads the manifest
                 shutil.copy(file, project / "dags")
             platform.airflow.wait_for_dags({"build_with_dp", "build_with_cosmos"}, timeout_s=180)
         runs = bench.interleave(

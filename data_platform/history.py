@@ -11,7 +11,7 @@ from data_platform.contracts.model import Contract
 from data_platform.warehouse.connection import Connection, execute, query
 
 
-def forget_undone(connection: Connection, publication_id: int) -> None:
+def carry_out_rollbacks(connection: Connection, publication_id: int) -> None:
     """Takes out of history whatever a rollback has undone; called by the publication that may have carried it out.
 
     A rollback is carried out once all its days stand at what they are held at. What the publication that was undone

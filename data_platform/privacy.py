@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MASK = "•••"  # what people see of a personal value, and of a pseudonym
 PSEUDONYM_HEX = 32
+REMEMBERED = 1 << 17  # values that a task keeps: each extract brings most of those of the one before
 MINIMUM_KEY_BYTES = 16
 UNKNOWN = "unknown"
 # Lowest age of each band; ages from 120 up are nobody's.
@@ -82,12 +83,8 @@ def normalise(value: str) -> str:
     return re.sub(r"\D", "", text) if TELEPHONE.fullmatch(text) else text
 
 
-@lru_cache(maxsize=1 << 17)
 def pseudonym(value: str, key: bytes) -> str:
-    """128 bits of HMAC-SHA256 over the value's normal form, in hex.
-
-    Values are kept, in memory alone: each extract of a source brings most of those of the one before.
-    """
+    """128 bits of HMAC-SHA256 over the value's normal form, in hex."""
     return hmac.digest(key, normalise(value).encode(), "sha256").hex()[:PSEUDONYM_HEX]
 
 
@@ -124,9 +121,14 @@ def protect_batches(
         pseudonyms: key of the pseudonyms.
         raw_text: key of the raw text.
     """
+
+    @lru_cache(maxsize=REMEMBERED)
+    def remembered(text: str) -> str:
+        return pseudonym(text, pseudonyms)
+
     for batch in batches:
         for name in hashed:
-            batch = _map_column(batch, name, lambda text: pseudonym(text, pseudonyms))
+            batch = _map_column(batch, name, remembered)
         if batch.column("raw").null_count < batch.num_rows:
             batch = _map_column(batch, "raw", encrypter(raw_text))
         yield batch

@@ -12,7 +12,7 @@ from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.gates.verdicts import refuse_ungated
-from data_platform.history import forget_undone
+from data_platform.history import carry_out_rollbacks
 from data_platform.logs import bind
 from data_platform.published_state import Written, last_totals, open_publication, record_state
 from data_platform.read_set import moved_tables
@@ -50,7 +50,7 @@ def run_step(run: Run, log: StepLog) -> None:
         written = [_apply(connection, run, publication_id, c, changes[c.table]) for c in built]
         _reconcile(connection, run, built)
         record_state(connection, run, publication_id, built, written)
-        forget_undone(connection, publication_id)
+        carry_out_rollbacks(connection, publication_id)
         for table in written:
             if table.changed and table.table.startswith("features."):
                 execute(

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from data_platform import models
+from data_platform.contracts.load import get_contracts
 from data_platform.failures import InputError
 from data_platform.holds import RECORDED_DAYS, active_holds
 from data_platform.orchestrate import take_steps
@@ -19,6 +20,7 @@ from data_platform.publish import LOCK
 from data_platform.runs import Run, open_run
 from data_platform.staleness import ROLLBACK, model_contracts, published_through
 from data_platform.warehouse.connection import Connection, execute, query, transaction
+from data_platform.warehouse.tables import ensure_tables
 
 STEPS = ("stage", "gate:stage", "build", "gate:build", "publish", "export")
 
@@ -55,9 +57,10 @@ def plan_rollback(connection: Connection, publication_id: int) -> Rollback:
     """What a rollback would do; nothing is written.
 
     Raises:
-        InputError: when there is no such publication, it is rolled back already, or it brought no delivery.
+        InputError: when there is no such publication, it is rolled back already, it brought no delivery, or what it
+            brought was taken back and let in again.
     """
-    _refuse_unknown(connection, publication_id)
+    undone_by = _earlier_rollback(connection, publication_id)
     rows = query(
         connection,
         """select row_key ->> 'table_name' as table_name, (row_key ->> 'day')::date as day,
@@ -75,6 +78,12 @@ def plan_rollback(connection: Connection, publication_id: int) -> Rollback:
         # A day that an earlier rollback holds stays with it: nothing of this publication is there to be taken back.
         if r["day"] not in held[r["table_name"]] or held[r["table_name"]][r["day"]].publication_id > publication_id
     )
+    again = max((later for held_day in days for later in held_day.later), default=0)
+    if undone_by and again > undone_by:
+        raise InputError(
+            f"publication {publication_id} was rolled back and released; publication {again} brought its days anew",
+            hint=f"`dp rollback {again}` takes that back",
+        )
     if not days:
         raise InputError(
             f"publication {publication_id} brought no delivery that could be taken back",
@@ -83,10 +92,11 @@ def plan_rollback(connection: Connection, publication_id: int) -> Rollback:
     return Rollback(publication_id, days, tuple(_readers_of({d.table for d in days})))
 
 
-def _refuse_unknown(connection: Connection, publication_id: int) -> None:
+def _earlier_rollback(connection: Connection, publication_id: int) -> int | None:
+    """The publication that carried out an earlier rollback of this one, which is released."""
     rows = query(
         connection,
-        """select r.publication_id is not null as is_rolled_back, r.released_at
+        """select r.publication_id is not null as is_rolled_back, r.released_at, r.undone_by
            from ops.publications left join ops.rollbacks as r using (publication_id) where publication_id = %s""",
         (publication_id,),
     )
@@ -97,6 +107,8 @@ def _refuse_unknown(connection: Connection, publication_id: int) -> None:
             f"publication {publication_id} is rolled back already",
             hint=f"`dp holds` lists what it holds; `dp release {publication_id}` takes its deliveries in again",
         )
+    undone_by: int | None = rows[0]["undone_by"]
+    return undone_by
 
 
 def _readers_of(tables: set[str]) -> list[str]:
@@ -128,6 +140,7 @@ def hold(connection: Connection, rollback: Rollback, reason: str) -> Run:
             "insert into ops.holds (publication_id, table_name, day, fingerprint) values (%s, %s, %s, %s)",
             (rollback.publication_id, day.table, day.day, day.fingerprint),
         )
+    ensure_tables(connection, get_contracts())
     return open_rollback_run(connection, reason)
 
 

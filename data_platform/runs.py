@@ -302,11 +302,13 @@ def list_runs(connection: Connection, limit: int) -> list[dict[str, Any]]:
            left join lateral (
                select format(
                    '%%s for %%s s%%s', s.step, extract(epoch from now() - s.started_at)::int,
-                   ', waits for ' || string_agg(distinct blocking.application_name, ', ')
+                   ', waits for ' || string_agg(distinct format(
+                       '%%s (pid %%s)', coalesce(nullif(blocking.application_name, ''), blocking.usename), blocking.pid
+                   ), ', ')
                ) as doing
                from pg_stat_activity as waiting
                join pg_stat_activity as blocking on blocking.pid = any(pg_blocking_pids(waiting.pid))
-               where waiting.application_name like '%%' || r.run_id
+               where waiting.application_name like '%%' || r.run_id or waiting.query like '%%run_' || r.run_id || '%%'
            ) as at_work on s.step is not null
            order by r.started_at desc limit %s""",
         (limit,),

@@ -15,12 +15,12 @@ from data_platform import lake
 from data_platform.contracts.compile.spark import identifier
 from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
-from data_platform.ledger import Delivery, fingerprints, mark_failed, mark_live, next_ingest_id, to_ingest
+from data_platform.ledger import Delivery, mark_failed, mark_live, next_ingest_id, to_ingest
 from data_platform.overrides import Override, count_by_state, wanted_overrides
 from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
 from data_platform.staleness import source_contracts
-from data_platform.warehouse.connection import execute, open_connection, transaction
+from data_platform.warehouse.connection import execute, open_connection, query, transaction
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
 from spark_jobs.corrections import read_corrections
 from spark_jobs.overriding import corrections_of, due_overrides, settle
@@ -57,7 +57,8 @@ def run_step(run: Run, step_log: StepLog) -> None:
 
 def _is_any_live(contracts: Sequence[Contract]) -> bool:
     with transaction() as connection:
-        return any(fingerprints(connection, contract) for contract in contracts)
+        live = "select from ops.deliveries where state = 'live' and dataset = any(%s) limit 1"
+        return bool(query(connection, live, ([contract.dataset for contract in contracts],)))
 
 
 def ingest_dataset(contract: Contract, run_id: str, step_log: StepLog) -> list[Account]:
@@ -104,10 +105,10 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     with transaction(application="dp ingest") as connection:
         ingest_id = next_ingest_id(connection)
         wanted = wanted_overrides(connection, [d.file_id for d in deliveries])
-    dayless = [d for d in deliveries if contract.day_from_path and not d.extract_day]
-    accounts = [Account(d, failure=_no_day(d, contract)) for d in dayless]
+    readable = [d for d in deliveries if d.extract_day or not contract.day_from_path]
+    accounts = [Account(d, failure=_no_day(d, contract)) for d in deliveries if d not in readable]
     files: list[lake.WrittenFile] = []
-    if readable := [d for d in deliveries if d not in dayless]:
+    if readable:
         strings = read_sources(get_spark(), [source_of(d, ingest_id) for d in readable], layout_of(contract))
         write_attempt(transform(strings, contract), contract, ingest_id)
         files = lake.written_files(contract.dataset, ingest_id)

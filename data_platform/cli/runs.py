@@ -177,8 +177,9 @@ def runs(
     """List runs, the newest first; of one that is open, which step it is at, and whom that waits for."""
     with transaction() as connection:
         rows = list_runs(connection, limit)
-    for row in rows if not as_json else ():
-        row["failure"] = (row["failure"] or "").partition("\n")[0]  # `dp report` has the rest
+    if not as_json:
+        for row in rows:
+            row["failure"] = (row["failure"] or "").partition("\n")[0]  # `dp report` has the rest
     show("runs", rows, as_json=as_json)
 
 

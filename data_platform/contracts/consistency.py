@@ -10,6 +10,7 @@ from data_platform.contracts.parts import NAME, Misplaced
 if TYPE_CHECKING:
     from data_platform.contracts.model import Column, Contract
 
+HISTORY = "_history"
 # Postgres cuts names at 63 bytes; the longest that we make of a dataset's is <dataset>_history_key.
 LONGEST_NAME = 50
 DATASET = ("schema", 0)
@@ -28,6 +29,8 @@ def _of_names(contract: Contract) -> Iterator[Misplaced]:
     if not NAME.match(contract.dataset) or len(contract.dataset) > LONGEST_NAME:
         limit = f"lower_snake_case of at most {LONGEST_NAME} characters"
         yield Misplaced(f"dataset name {contract.dataset!r} is not {limit}", *DATASET, "name")
+    if contract.dataset.endswith(HISTORY):
+        yield Misplaced(f"dataset name {contract.dataset!r} ends in {HISTORY}, as histories do", *DATASET, "name")
     delivered = [column.delivered_name for column in contract.columns]
     if (at := _first_twin(delivered)) is not None:
         yield Misplaced(f"two columns are delivered as {delivered[at]!r}", *DATASET, "properties", at)

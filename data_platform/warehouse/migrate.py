@@ -11,6 +11,7 @@ from data_platform.failures import PermanentFailure
 from data_platform.warehouse.connection import Connection, execute, open_connection, query
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_TIMEOUT = "10s"
 LOCK = 7_410_001
 
 
@@ -101,6 +102,8 @@ def _apply(connection: Connection, migration: Migration) -> bool:
         execute(connection, "select pg_advisory_xact_lock(%s)", (LOCK,))
         if query(connection, "select from public.migrations where number = %s", (migration.number,)):
             return False
+        # Whoever reads meanwhile is not made to wait behind us: better that the migration is taken again.
+        execute(connection, f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         execute(connection, migration.sql)
         execute(
             connection,

@@ -98,9 +98,15 @@ def _ensure_history(connection: Connection, contract: Contract) -> None:
         connection,
         f"create index if not exists {contract.dataset}_history_publication on {history} using brin (publication_id)",
     )
-    known = {name for name, _ in _columns(connection, history)}
+    known = dict(_columns(connection, history))
     for name, kind in _columns(connection, contract.table):
         if name not in known:
             execute(connection, f"alter table {history} add column {name} {kind}")
+        elif known[name] != kind:
+            execute(connection, f"alter table {history} alter column {name} type {kind}")
+    optional = [c.name for c in contract.published_columns if not c.required and c.name not in contract.key]
+    if optional:
+        actions = ", ".join(f"alter column {name} drop not null" for name in optional)
+        execute(connection, f"alter table {history} {actions}")
     query(connection, "select ops.hide_undone(%s)", (history,))
     execute(connection, f"grant select on {history} to training")

@@ -202,7 +202,6 @@ class Stack:
         with transaction() as connection:
             rollback.release(connection, self.ids[hold.publication - 1])
         self.holds.remove(hold)
-        self.log[hold.publication - 1].is_rolled_back = False
 
     def _take(self, run_id: str, steps: Sequence[str], stop_before: str | None) -> None:
         for number, step in enumerate(steps):

@@ -40,6 +40,7 @@ class StackGuide(Guide):
         super().__init__(stack)
         self.stack = stack
         self.clean = clean
+        self.last_built: tuple[Any, dict[str, Rows]] = (None, {})
         stack.expected = self.world.facts
 
     def happen(self, event: Event) -> bool | None:
@@ -104,8 +105,11 @@ class StackGuide(Guide):
 
     def check_is_clean(self) -> None:
         """What is published is what one run makes of files that say just what there is."""
-        is_now, clean = published(), self.clean(self.world.facts(), self.today)
-        self.stack.deploy()
+        made_of = self.today, self.world.facts()
+        if self.last_built[0] != made_of:
+            self.last_built = made_of, self.clean(made_of[1], self.today)
+            self.stack.deploy()
+        is_now, clean = published(), self.last_built[1]
         for table, rows in clean.items():
             require(is_now[table] == rows, "tables equal a clean build", table, differing_rows(is_now[table], rows))
 

@@ -30,7 +30,7 @@ from tests.conftest import SHOP_DAYS, Platform, end_spark_session, start_spark
 from tests.faults.kill_points import run_to
 from tests.faults.polling import polling
 from tests.forked import dp, run_forked, start_forked
-from tests.landing import add_purchases, purchase
+from tests.landing import HEADERS, add_purchases, purchase
 from tests.state import newest_publication, published, stale, write_counts
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,11 @@ def correct(shop: Platform, number: int) -> None:
 
 
 def mend(shop: Platform, number: int) -> None:
-    """A row in quarantine has got an override."""
+    """A row in quarantine has got an override. It comes in a file of its own, among enough good ones."""
     wrong, right = (purchase(day_of(number), f"{number}.00", count=count) for count in (-1, 1))
-    add_purchases(shop.landing, day_of(number), wrong)
+    good = [purchase(day_of(number), f"{number}.{cents}") for cents in range(10, 19)]
+    file = shop.landing / "shop" / "purchases" / f"till-{number}.txt"
+    file.write_bytes(b"".join([HEADERS["purchases"].encode() + b"\r\n", *good, wrong]))
     orchestrate.run_all(None)
     with transaction() as connection:
         (row,) = [r for r in find_rows(connection, dataset="purchases") if r.text() == wrong.decode().strip("\r\n")]

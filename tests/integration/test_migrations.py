@@ -26,7 +26,7 @@ from tests.conftest import Platform, make_platform
 
 pytestmark = pytest.mark.integration
 NEWEST = len(read_migrations())
-DERIVES_STATES, NAMES_KEYS, ROLLS_BACK, DATES_READ_SETS = 6, 3, 5, 7
+DERIVES_STATES, NAMES_KEYS, ROLLS_BACK, DATES_READ_SETS, HIDES_UNDONE = 6, 3, 5, 7, 14
 DAY, LATER = date(1998, 1, 5), date(1998, 1, 6)
 ARRIVED = datetime(1998, 1, 7, 1, tzinfo=UTC)
 
@@ -197,6 +197,24 @@ def test_a_filled_warehouse_of_any_version_loses_nothing(bare: Platform, tmp_pat
         for old, new in zip(rows, after[table], strict=True):
             expected = as_migrated(table, old, version)
             assert {name: new[name] for name in expected} == expected, table
+
+
+def test_the_history_of_an_older_version_is_told_without_what_is_undone_since(bare: Platform, tmp_path: Path) -> None:
+    migrate(migrations_until(HIDES_UNDONE - 1, tmp_path / "older"))
+    with transaction() as connection:
+        fill(connection, HIDES_UNDONE - 1)
+        execute(connection, "create table features.ftr_history as select generate_series(1, 2) as publication_id")
+        execute(connection, "grant select on features.ftr_history to training")
+    migrate()
+
+    def told() -> list[int]:
+        with transaction("training") as connection:
+            return [r["publication_id"] for r in query(connection, "table features.ftr_history")]
+
+    assert told() == [1, 2]
+    with transaction() as connection:
+        execute(connection, "update ops.rollbacks set undone_by = 1 where publication_id = 1")
+    assert told() == [2]
 
 
 def as_migrated(table: str, row: dict[str, Any], version: int) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_an_open_run_tells_what_it_is_at_and_whom_it_waits_for(run: Run, monkeyp
     with transaction(application="dp publish another") as other, ThreadPoolExecutor(1) as executor:
         execute(other, "select pg_advisory_xact_lock(%s)", (LOCK,))
         waiting = executor.submit(steps.perform, run.run_id, "publish")
-        wait_until(lambda: doing().endswith("waits for dp publish another"), 30)
+        assert wait_until(lambda: "waits for dp publish another (pid " in doing(), 30)
         assert doing().startswith("publish for ")
         other.commit()
         waiting.result()

@@ -172,3 +172,11 @@ def test_what_cannot_be_rolled_back_is_refused(shop: Platform) -> None:
     roll_back(first, "once")
     with pytest.raises(InputError, match="rolled back already"):
         roll_back(first, "twice")
+    with transaction() as connection:
+        release(connection, first)
+        assert plan_rollback(connection, first), "nothing has been taken in again yet"
+    orchestrate.run_all(None)
+    again = newest_publication()
+    with pytest.raises(InputError, match=f"publication {again} brought its days anew"):
+        roll_back(first, "its deliveries are there again")
+    roll_back(again, "its deliveries are there again")

@@ -35,4 +35,5 @@ comment on function ops.hide_undone is
 
 select ops.hide_undone(c.oid)
 from pg_class as c
+join pg_attribute as a on a.attrelid = c.oid and a.attname = 'publication_id'
 where c.relnamespace = 'features'::regnamespace and c.relkind = 'r' and c.relname like '%\_history';

@@ -14,6 +14,7 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.published import published_contracts
 from data_platform.failures import InputError
 from data_platform.warehouse.connection import Connection, execute, open_connection, query, transaction
+from data_platform.warehouse.tables import ensure_tables
 from tests.conftest import Platform
 from tests.unit.contracts.examples import FEATURES, ORDERS, changed, contract_of
 
@@ -121,6 +122,18 @@ def test_a_change_that_breaks_nothing_keeps_the_rows(connection: Connection, tmp
     assert found["channel"] == ("text", False)
     assert found["rank"] == ("bigint", False)
     assert query(connection, "select amount_usd::text as a, rank from raw.orders") == [{"a": "1.250", "rank": None}]
+
+
+def test_a_history_follows_its_table(connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = contract_of(tmp_path / "old", FEATURES)
+    wider = changed(FEATURES, "physicalType: integer\n        required: true\n", "physicalType: bigint\n")
+    new = contract_of(tmp_path / "new", changed(wider, "      - name: is_member\n", RANK + "      - name: is_member\n"))
+    ensure_tables(connection, [old])
+    monkeypatch.setattr("data_platform.warehouse.tables.published_contracts", lambda _: {old.dataset: old})
+    ensure_tables(connection, [new])
+    table, history = (columns_of(connection, name) for name in (new.table, f"{new.table}_history"))
+    assert table["order_count"] == ("bigint", False)
+    assert {name: history[name] for name in table} == table
 
 
 @pytest.mark.parametrize(

@@ -116,10 +116,17 @@ def test_the_project_has_contracts() -> None:
     assert {c.layer for c in get_contracts()} == {"sources", "marts", "features"}
 
 
-@pytest.mark.parametrize("name", ["Orders", "o" * 51])
-def test_a_dataset_name_fits_what_is_made_of_it(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Orders", "lower_snake_case of at most 50"),
+        ("o" * 51, "lower_snake_case of at most 50"),
+        ("order_history", "ends in _history"),
+    ],
+)
+def test_a_dataset_name_fits_what_is_made_of_it(name: str, says: str, tmp_path: Path) -> None:
     text = changed(changed(ORDERS, "- name: orders", f"- name: {name}"), "element: orders.", f"element: {name}.")
-    with pytest.raises(InputError, match=r":20:5: .*dataset name .* lower_snake_case of at most 50"):
+    with pytest.raises(InputError, match=rf":20:5: .*dataset name .* {says}"):
         contract_of(tmp_path, text)
 
 
