@@ -20,7 +20,7 @@ from tests.conftest import Platform, make_platform
 from tests.faults.algebra import Publication
 from tests.faults.histories import Corrected, Event, Override, Release, Rollback, RuleChange, history_of_seed
 from tests.faults.laws import require
-from tests.faults.shop import Facts, SourceDay
+from tests.faults.shop import UNKNOWN, Facts, Source, SourceDay, passes
 from tests.faults.stack import BASE, START, Project, Stack, date_of, deliveries_of, known
 from tests.faults.world import Guide
 from tests.state import Rows, published, told_by_history, write_counts
@@ -55,6 +55,8 @@ class StackGuide(Guide):
             publication = self.publication_of(event)
             if publication is None or not (pins := self.pinned_by(publication)):
                 return False
+            if breaks_a_rule(pins, self.world.strict):
+                return False
             # Of a day that several rollbacks hold, the state before the earliest publication counts.
             pinned = self.world.pins | {publication.number: pins}
             self.world.pins = dict(sorted(pinned.items(), reverse=True))
@@ -65,13 +67,18 @@ class StackGuide(Guide):
         return super().happen(event)
 
     def would_outdate(self, event: RuleChange | Corrected) -> bool:
-        """Whether a content would still count that the contract of the day can no longer read: as its file is gone.
+        """Whether something would count that the contract of the day can no longer read, or no longer lets pass.
 
-        Such days wait, which is a test of its own; the model keeps every content.
+        Files that are gone make their days wait, which is a test of its own; the model keeps every content.
         """
         if isinstance(event, RuleChange):
-            return any(delivery.lines is None for delivery in self.stack.landing.values())
-        return event.lines is None and any("not read yet" in reason for reason in self.stack.stale())
+            strict = self.world.strict | {event.source: not self.world.strict[event.source]}
+            return any(delivery.lines is None for delivery in self.stack.landing.values()) or any(
+                breaks_a_rule(pins, strict) for pins in self.world.pins.values()
+            )
+        return event.lines is None and any(
+            reason.endswith(("not read yet", "not discovered")) for reason in self.stack.stale()
+        )
 
     def pinned_by(self, publication: Publication) -> dict[SourceDay, Facts]:
         """What its rollback would hold: what it brought, but for days that the rollback of an earlier one holds."""
@@ -112,6 +119,16 @@ class StackGuide(Guide):
         is_now, clean = published(), self.last_built[1]
         for table, rows in clean.items():
             require(is_now[table] == rows, "tables equal a clean build", table, differing_rows(is_now[table], rows))
+
+
+def breaks_a_rule(pins: dict[SourceDay, Facts], strict: dict[Source, bool]) -> bool:
+    """Whether what a rollback restores was published before the contract became strict: its gate would stop it."""
+    return any(
+        not passes(source, key[:3] if source == "purchases" else (*key, *value), strict=strict[source])
+        for (source, _), facts in pins.items()
+        for key, value in facts
+        if value != UNKNOWN
+    )
 
 
 def differing(says: dict[SourceDay, Facts], wanted: dict[SourceDay, Facts]) -> list[Any]:
