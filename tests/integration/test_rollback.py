@@ -179,4 +179,3 @@ def test_what_cannot_be_rolled_back_is_refused(shop: Platform) -> None:
     again = newest_publication()
     with pytest.raises(InputError, match=f"publication {again} brought its days anew"):
         roll_back(first, "its deliveries are there again")
-    roll_back(again, "its deliveries are there again")
