@@ -18,11 +18,8 @@ BROKEN, MENDED = (f" 00001 {BROKEN_DAY:%Y%m%d}  {count}   66.66" for count in ("
 
 
 def mended_rows(platform: Platform) -> int:
-    (row,) = json.loads(
-        platform.dp(
-            "sql", "--json", "select count(*) as n from raw.purchases where amount_usd = 66.66", program="dp-warm"
-        )
-    )
+    statement = "select count(*) as n from raw.purchases where amount_usd = 66.66"
+    (row,) = json.loads(platform.dp("sql", "--json", statement, program="dp-warm"))
     return int(row["n"])
 
 
