@@ -105,8 +105,8 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     with transaction(application="dp ingest") as connection:
         ingest_id = next_ingest_id(connection)
         wanted = wanted_overrides(connection, [d.file_id for d in deliveries])
-    readable = [d for d in deliveries if d.extract_day or not contract.day_from_path]
-    accounts = [Account(d, failure=_no_day(d, contract)) for d in deliveries if d not in readable]
+    readable = [d for d in deliveries if not _lacks_day(d, contract)]
+    accounts = [Account(d, failure=_no_day(d, contract)) for d in deliveries if _lacks_day(d, contract)]
     files: list[lake.WrittenFile] = []
     if readable:
         strings = read_sources(get_spark(), [source_of(d, ingest_id) for d in readable], layout_of(contract))
@@ -120,6 +120,10 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     mark(contract, accounts, wanted, ingest_id)
     lake.drop_account(contract.dataset, files)
     return accounts
+
+
+def _lacks_day(delivery: Delivery, contract: Contract) -> bool:
+    return contract.day_from_path and delivery.extract_day is None
 
 
 def _no_day(delivery: Delivery, contract: Contract) -> str:
