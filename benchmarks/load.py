@@ -4,7 +4,7 @@
 - *JDBC writer* is Spark's own, with Debian's driver, in the same Spark, on the same Parquet files and partitions; it
   rewrites its inserts into statements of many rows, which is its quickest way.
 - *psql COPY* is no Spark at all: one ``\\copy`` of a CSV file that was written beforehand. Ours reads Parquet and makes
-  the CSV within its time, on the two cores that the server works on, too.
+  what the server takes within its time, on the two cores that the server works on, too.
 
 All fill the same empty table, logged and without an index, and Python, JVM and disk are warm. After each turn the table
 must hold the rows that the JDBC writer, which is not our code, loaded first: as many, and with the same checksum.

@@ -138,7 +138,7 @@ def restore(connection: Connection, contract: Contract, run: Run, plan: StagePla
 
 def load(contract: Contract, run: Run, plan: StagePlan, rows: int) -> None:
     """Brings the plan's rows from the lake into ``X__new``."""
-    frame = numbered(live_rows(contract, plan), contract)
+    frame = with_binary_uuids(numbered(live_rows(contract, plan), contract), contract)
     parameters = get_settings().warehouse_parameters()
     partitioned = frame.coalesce(connections_for(rows))
     copy_frame(partitioned, run.schema, f"{contract.dataset}__new", parameters)
@@ -197,3 +197,11 @@ def numbered(rows: DataFrame, contract: Contract) -> DataFrame:
         *names,
         f"greatest(timestamp_seconds(unix_date(date_add({day}, 1)) * 86400L + {delay}L), arrived_at) AS known_at",
     )
+
+
+def with_binary_uuids(rows: DataFrame, contract: Contract) -> DataFrame:
+    """Staged rows as a binary COPY takes them; all other types of a contract are the same in Spark and Postgres."""
+    binary = ["row_id", *(c.name for c in contract.published_columns if c.physical_type == "uuid")]
+    names = ["row_id", *(c.name for c in contract.published_columns), "known_at"]
+    taken = {n: f"unhex(replace({identifier(n)}, '-', ''))" if n in binary else identifier(n) for n in names}
+    return rows.selectExpr(*(f"{expression} AS {identifier(name)}" for name, expression in taken.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -236,10 +237,19 @@ def untraced_engines() -> Iterator[None]:
     load_great_expectations()
     from dbt.cli.main import dbtRunner
     from great_expectations.data_context import AbstractDataContext
+    from great_expectations.data_context.store import Store
     from great_expectations.datasource.fluent.interfaces import Batch
 
+    gc.collect()
+    gc.freeze()  # half a million objects that stay; else they are looked through in nearly every run
     with pytest.MonkeyPatch.context() as patch:
-        for engine, method in ((dbtRunner, "invoke"), (Batch, "validate"), (AbstractDataContext, "build_data_docs")):
+        for engine, method in (
+            (dbtRunner, "invoke"),
+            (Batch, "validate"),
+            (Store, "set"),
+            (AbstractDataContext, "build_data_docs"),
+            (AbstractDataContext, "_save_project_config"),
+        ):
             patch.setattr(engine, method, _untraced(getattr(engine, method)))
         yield
 

@@ -7,7 +7,7 @@ from typing import Any
 from data_platform import staleness
 from data_platform.clock import due_day
 from data_platform.contracts.load import get_contracts
-from data_platform.warehouse.connection import execute, query, transaction
+from data_platform.warehouse.connection import close_idle, execute, query, transaction
 
 Rows = list[tuple[Any, ...]]
 
@@ -59,6 +59,7 @@ def told_by_history() -> dict[str, Rows]:
 
 def write_counts() -> dict[str, tuple[int, int, int]]:
     """Rows ever inserted, updated, deleted in each published table, as the server counts."""
+    close_idle()  # a session may tell the server only when it ends
     with transaction() as connection:
         execute(connection, "select pg_stat_force_next_flush()")
         rows = query(

@@ -16,7 +16,11 @@ KEEP_RUNS = 10
 
 
 def add_pages(context: Any, run_id: str, gate: Gate, evaluations: Sequence[Evaluation]) -> None:
-    """Stores the results, writes their pages and the index, and drops those of older runs."""
+    """Stores the results, writes their pages, and drops those of older runs.
+
+    The index, for which GX reads the results of all runs, is written once a run: at its last gate, or at the one that
+    stops it.
+    """
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
         ExpectationSuiteIdentifier,
@@ -25,21 +29,27 @@ def add_pages(context: Any, run_id: str, gate: Gate, evaluations: Sequence[Evalu
 
     store = context.validation_results_store
     run = RunIdentifier(run_name=run_id, run_time=datetime.now(UTC))
-    written = []
-    for evaluation in evaluations:
-        if evaluation.document is None:
-            continue
-        name = f"after_{gate}.{evaluation.relation}"
-        evaluation.document.suite_name = name
-        for result in evaluation.document.results:
+
+    def key_of(relation: str) -> Any:
+        return ValidationResultIdentifier(ExpectationSuiteIdentifier(f"after_{gate}.{relation}"), run, relation)
+
+    documents = {key_of(e.relation): e.document for e in evaluations if e.document is not None}
+    for key, document in documents.items():
+        document.suite_name = key.expectation_suite_identifier.name
+        for result in document.results:
             result.result = _escaped(result.result)
-        evaluation.document.meta |= {"run_id": run, "validation_time": run.run_time}
-        key = ValidationResultIdentifier(ExpectationSuiteIdentifier(name), run, evaluation.relation)
-        store.set(key, evaluation.document)
-        written.append(key)
+        document.meta |= {"run_id": run, "validation_time": run.run_time}
+        store.set(key, document)
     _prune(store)
     _keep_compiled_templates()
-    context.build_data_docs(site_names=[SITE], resource_identifiers=written)
+    is_last = gate == "build" or any(evaluation.verdict == "failed" for evaluation in evaluations)
+    # Of an empty list GX would make the pages of all that is stored.
+    context.build_data_docs(
+        site_names=[SITE], resource_identifiers=[*documents] or [key_of("none")], build_index=is_last
+    )
+    for key, document in documents.items():
+        document.results = []  # they stand in the page and in ops.gate_results; the index would read them all again
+        store.set(key, document)
 
 
 def _keep_compiled_templates() -> None:

@@ -12,6 +12,7 @@ import signal
 from pathlib import Path
 from types import FrameType
 
+import adbc_driver_postgresql.dbapi  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyarrow as pa  # noqa: F401
 import pyspark.worker  # noqa: F401

@@ -43,7 +43,7 @@ REQUEST_TIMEOUT_S = 5
 GRACE_S = 5  # between TERM and KILL, for a command whose client is gone
 HEAVY = (
     "psycopg2",
-    "pyarrow.csv",
+    "pyarrow",
     "pandas",
     "pyspark.sql",
     "pyspark.sql.connect.session",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from data_platform.settings import get_settings
 
 ATTEMPTS = 3
 PAUSE_S = 1.0
+MOST_IDLE = 2
+_idle: list[tuple[dict[str, str | int], Connection]] = []
 
 
 def open_connection(role: str = "platform", *, application: str = "dp") -> Connection:
@@ -50,8 +53,13 @@ def open_connection(role: str = "platform", *, application: str = "dp") -> Conne
 
 @contextmanager
 def transaction(role: str = "platform", *, application: str = "dp") -> Iterator[Connection]:
-    """A connection whose work is committed at the end, or rolled back when anything fails."""
-    connection = open_connection(role, application=application)
+    """A connection whose work is committed at the end, or rolled back when anything fails.
+
+    It is used again by later transactions of the process: a step has a dozen, most of which take less than it takes to
+    log in.
+    """
+    parameters = get_settings().warehouse_parameters(role)
+    connection = _take_idle(parameters, application) or open_connection(role, application=application)
     try:
         yield connection
         connection.commit()
@@ -59,9 +67,47 @@ def transaction(role: str = "platform", *, application: str = "dp") -> Iterator[
         # A server that is gone has rolled back already; saying so again would hide what happened.
         with suppress(psycopg2.Error):
             connection.rollback()
-        raise
-    finally:
         connection.close()
+        raise
+    _keep_idle(parameters, connection)
+
+
+def _take_idle(parameters: dict[str, str | int], application: str) -> Connection | None:
+    """A connection of these parameters that still answers, or None."""
+    while _idle:
+        known, connection = _idle.pop()
+        if known == parameters:
+            with suppress(psycopg2.Error):
+                _outside_transactions(connection, "set application_name = %s", application)
+                return connection
+        connection.close()
+    return None
+
+
+def _keep_idle(parameters: dict[str, str | int], connection: Connection) -> None:
+    """Keeps a connection as it was when it was new: without settings, locks or temporary tables of whoever had it."""
+    if len(_idle) < MOST_IDLE:
+        with suppress(psycopg2.Error):
+            connection.set_session(isolation_level="default", readonly="default", autocommit=False)
+            _outside_transactions(connection, "discard all")
+            _idle.append((parameters, connection))
+            return
+    connection.close()
+
+
+def _outside_transactions(connection: Connection, statement: str, *parameters: str) -> None:
+    connection.autocommit = True
+    execute(connection, statement, parameters)
+    connection.autocommit = False
+
+
+def close_idle() -> None:
+    """Gives back the connections that nobody uses."""
+    while _idle:
+        _idle.pop()[1].close()
+
+
+os.register_at_fork(before=close_idle)  # a child that ended would say good-bye to the server in its parent's name
 
 
 def query(connection: Connection, sql: Any, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:

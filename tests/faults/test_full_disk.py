@@ -15,6 +15,7 @@ import pytest
 from data_platform.intervals import ONE_DAY
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.settings import get_settings
+from data_platform.warehouse.connection import close_idle
 from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
 from tests.forked import dp, run_forked
@@ -102,12 +103,14 @@ def tables_on(server: EmbeddedPostgres, disk: Path) -> Iterator[None]:
     disk.chmod(0o700)
     database = urlsplit(get_settings().warehouse_url).path.strip("/")
     connection = server.connect()
+    close_idle()  # nobody may be in a database that moves
     with connection.cursor() as cursor:
         cursor.execute("create tablespace small_disk location %s", (str(disk),))
         cursor.execute(f"alter database {database} set tablespace small_disk")
     try:
         yield
     finally:
+        close_idle()
         with connection.cursor() as cursor:
             cursor.execute(f"alter database {database} set tablespace pg_default")
             cursor.execute("drop tablespace small_disk")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
 from psycopg2 import sql
 
 from data_platform.settings import get_settings
-from data_platform.warehouse.connection import execute, query, transaction
+from data_platform.warehouse.connection import close_idle, execute, query, transaction
 from data_platform.warehouse.copy import copy_batches
 from tests.conftest import Platform
 
@@ -23,8 +24,10 @@ SCHEMA = pa.schema(
         ("happened_on", pa.date32()),
         ("amount_usd", pa.decimal128(12, 2)),
         ("note", pa.string()),
+        ("code", pa.binary()),
     ]
 )
+CODE = UUID(int=4711)
 ROWS = [
     (1, datetime(1998, 6, 30, 23, 59, 59, 999999, tzinfo=UTC), date(1998, 6, 30), Decimal("-0.05"), ""),
     (2, datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC), date(1969, 12, 31), Decimal("9999999999.99"), None),
@@ -42,15 +45,19 @@ def test_rows_arrive_as_they_were_sent(platform: Platform, zone: str) -> None:
         execute(
             connection,
             """create table marts.copied (note text, amount_usd numeric(12, 2), happened_on date,
-                                          happened_at timestamptz, id bigint)""",
+                                          happened_at timestamptz, id bigint, code uuid)""",
         )
-    batches = [pa.RecordBatch.from_pylist([dict(zip(SCHEMA.names, row, strict=True))], SCHEMA) for row in ROWS]
+    close_idle()  # the setting is one of new sessions
+    rows = [dict(zip(SCHEMA.names, (*row, CODE.bytes), strict=True)) for row in ROWS]
+    batches = [pa.RecordBatch.from_pylist([row], SCHEMA) for row in rows]
     empty = pa.RecordBatch.from_pylist([], SCHEMA)
 
-    sent = copy_batches(iter([empty, *batches]), "marts", "copied", SCHEMA.names, get_settings().warehouse_parameters())
+    sent = copy_batches(iter([empty, *batches]), "marts", "copied", get_settings().warehouse_parameters())
 
     assert sent == len(ROWS)
     with transaction() as connection:
         assert query(connection, "show timezone")[0]["TimeZone"] == zone, "the server's clock must differ"
         found = query(connection, "select id, happened_at, happened_on, amount_usd, note from marts.copied order by id")
+        codes = query(connection, "select distinct code::text as code from marts.copied")
     assert [tuple(row.values()) for row in found] == ROWS
+    assert codes == [{"code": str(CODE)}]

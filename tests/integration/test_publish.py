@@ -19,6 +19,7 @@ from data_platform.runs import Run, StepLog, get_run, open_run, update_plan
 from data_platform.warehouse.connection import execute, open_connection, query, transaction
 from data_platform.warehouse.tables import ensure_tables
 from tests.conftest import Platform
+from tests.state import write_counts
 
 pytestmark = pytest.mark.integration
 DAY, NEXT = date(1998, 1, 5), date(1998, 1, 6)
@@ -87,13 +88,7 @@ def published() -> list[dict[str, Any]]:
 
 def writes() -> tuple[int, int, int]:
     """Rows ever inserted, updated and deleted in raw.purchases, by the server's own count."""
-    with transaction() as connection:
-        execute(connection, "select pg_stat_force_next_flush()")
-        row = query(
-            connection,
-            "select n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables where relid = 'raw.purchases'::regclass",
-        )[0]
-    return row["n_tup_ins"], row["n_tup_upd"], row["n_tup_del"]
+    return write_counts()["raw.purchases"]
 
 
 def test_only_rows_that_differ_are_written(platform: Platform) -> None:
