@@ -39,7 +39,7 @@ def carry_out_rollbacks(connection: Connection, publication_id: int) -> None:
 
 def _tell_again(connection: Connection, contract: Contract, undone: Sequence[int], publication_id: int) -> None:
     """Appends what is true of the rows that these publications told of, where the rest of history says otherwise."""
-    columns = [*(c.name for c in contract.published_columns), "known_at"]
+    columns = contract.table_columns
     execute(
         connection,
         sql.SQL(

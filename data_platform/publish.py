@@ -120,11 +120,6 @@ def _count_changes(connection: Connection, run: Run, contract: Contract) -> dict
     return {op: counts.get(op, 0) for op in "IUD"}
 
 
-def _columns(contract: Contract) -> list[str]:
-    identity = ["row_id"] if contract.layer == "sources" else []
-    return [*identity, *(c.name for c in contract.published_columns), "known_at"]
-
-
 def _apply(
     connection: Connection, run: Run, publication_id: int, contract: Contract, changes: dict[str, int]
 ) -> Written:
@@ -170,15 +165,14 @@ def _apply(
 
 
 def _statement_parts(run: Run, contract: Contract, publication_id: int) -> dict[str, sql.Composable]:
-    columns = _columns(contract)
     key = [sql.Identifier(k) for k in contract.key]
     return {
         "table": _table(contract),
         "history": _table(contract, "_history"),
         "delta": _relation(run, contract, "__delta"),
-        "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
+        "columns": sql.SQL(", ").join(map(sql.Identifier, contract.table_columns)),
         "assignments": sql.SQL(", ").join(
-            sql.SQL("{0} = d.{0}").format(sql.Identifier(c)) for c in columns if c not in contract.key
+            sql.SQL("{0} = d.{0}").format(sql.Identifier(c)) for c in contract.table_columns if c not in contract.key
         ),
         "same_key": sql.SQL(" and ").join(sql.SQL("t.{0} = d.{0}").format(k) for k in key),
         "key_object": sql.SQL("jsonb_build_object({})").format(

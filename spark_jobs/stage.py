@@ -201,7 +201,8 @@ def numbered(rows: DataFrame, contract: Contract) -> DataFrame:
 
 def with_binary_uuids(rows: DataFrame, contract: Contract) -> DataFrame:
     """Staged rows as a binary COPY takes them; all other types of a contract are the same in Spark and Postgres."""
-    binary = ["row_id", *(c.name for c in contract.published_columns if c.physical_type == "uuid")]
-    names = ["row_id", *(c.name for c in contract.published_columns), "known_at"]
-    taken = {n: f"unhex(replace({identifier(n)}, '-', ''))" if n in binary else identifier(n) for n in names}
-    return rows.selectExpr(*(f"{expression} AS {identifier(name)}" for name, expression in taken.items()))
+    binary = {"row_id", *(c.name for c in contract.published_columns if c.physical_type == "uuid")}
+    quoted = {name: identifier(name) for name in contract.table_columns}
+    return rows.selectExpr(
+        *(f"unhex(replace({q}, '-', '')) AS {q}" if name in binary else q for name, q in quoted.items())
+    )

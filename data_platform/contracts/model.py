@@ -209,6 +209,12 @@ class Contract(Strict):
         return f"{self.schema_name}.{self.dataset}"
 
     @property
+    def table_columns(self) -> tuple[str, ...]:
+        """Names of all columns of the published table: also its rows' identity, and since when they are known."""
+        identity = ("row_id",) if self.layer == "sources" else ()
+        return (*identity, *(c.name for c in self.published_columns), "known_at")
+
+    @property
     def is_personal(self) -> bool:
         return any(c.classification == "personal" for c in self.columns)
 

@@ -60,9 +60,8 @@ def ensure_tables(connection: Connection, contracts: Iterable[Contract]) -> None
 
 def _drop_if_outgrown(connection: Connection, contract: Contract) -> None:
     """Removes a table that an earlier form of the contract made, and into which nothing was ever published."""
-    there = [name for name, _ in _columns(connection, contract.table)]
-    own = ["row_id"] if contract.layer == "sources" else []
-    if there and there != [*own, *(c.name for c in contract.published_columns), "known_at"]:
+    there = tuple(name for name, _ in _columns(connection, contract.table))
+    if there and there != contract.table_columns:
         execute(connection, f"drop table if exists {contract.table}, {contract.table}_history cascade")
 
 

@@ -201,4 +201,8 @@ def test_killing_a_command_ends_what_it_started() -> None:
     process.kill()
     thread.join(10)
     assert not thread.is_alive()
+    for _ in range(500):  # a process that was killed takes a moment to go
+        if not is_running(int(lines[0])):
+            break
+        time.sleep(0.01)
     assert not is_running(int(lines[0]))
