@@ -119,7 +119,7 @@ def spark_component(settings: Settings) -> Component:
             "SPARK_LOCAL_IP": "127.0.0.1",
             TOKEN_VARIABLE: settings.spark_connect_token.get_secret_value(),
         },
-        stop_timeout_s=40,  # the first one writes the archive
+        stop_timeout_s=40 if archive.exists() else 120,  # the first one writes it
     )
 
     def check() -> None:
