@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.warehouse.connection import close_idle, execute, query, transaction
+from data_platform.warehouse.connection import execute, query, transaction
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("platform")]
 
@@ -23,7 +23,6 @@ def test_transactions_one_after_the_other_share_a_connection() -> None:
     assert backend() == backend()
     with transaction() as outer, transaction() as inner:
         assert outer is not inner
-    close_idle()
     with transaction(application="dp test") as connection:
         assert query(connection, "show application_name") == [{"application_name": "dp test"}]
 

@@ -265,9 +265,11 @@ def test_pages_are_kept_for_the_last_runs_and_hold_no_secret(
         perform(second.run_id, "gate:stage")
     assert [second.run_id in str(page) for page in pages()] == [True]
     assert second.run_id in (get_settings().reports_dir / "data_docs" / "index.html").read_text(encoding="utf-8")
-    perform(new_run().run_id, "gate:stage")
+    without_document = make(new_run(), "orders", GOOD, scope=[])
+    with pytest.raises(GateFailure, match="is_in_scope"):
+        perform(without_document.run_id, "gate:stage")
     page = pages()[0].read_text(encoding="utf-8")
-    assert "customer_id is like ^\\d{5}$" in page, "a gate with nothing to check leaves the pages as they are"
+    assert "customer_id is like ^\\d{5}$" in page, "a gate without a result for GX leaves the pages as they are"
     assert "MX" in page
     assert "<b>MX</b>" not in page
     written = b"".join(file.read_bytes() for file in get_settings().state_dir.rglob("*") if file.is_file())
