@@ -56,7 +56,7 @@ def stage_a_day(platform: Platform) -> str:
     platform.load(HISTORY)
     run_id = platform.discover(HISTORY.end)
     for step in ("ingest", "gate ingest", "stage", "gate stage"):
-        platform.dp(*step.split(), "--run", run_id, program="dp-warm")
+        platform.dp(*step.split(), "--run", run_id)
     return run_id
 
 

@@ -41,4 +41,4 @@ class Nights:
 
     def run(self) -> None:
         """`dp run` in the warm worker."""
-        self._platform.dp("run", program="dp-warm")
+        self._platform.dp("run")

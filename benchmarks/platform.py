@@ -88,17 +88,21 @@ class Platform:
 
     def load(self, history: Interval) -> None:
         """Publishes days that have landed, in one pass of the warm worker."""
-        self.dp("run", str(history.start), str(history.end), "--reason", "history", program="dp-warm")
+        self.dp("run", str(history.start), str(history.end), "--reason", "history")
 
-    def dp(self, *arguments: str, program: str = "dp", environment: Mapping[str, str] | None = None) -> str:
-        """Runs a command in a process of its own and returns what it printed.
+    def dp(self, *arguments: str, cold: Mapping[str, str] | None = None) -> str:
+        """Runs a command in the warm worker and returns what it printed.
+
+        Args:
+            cold: more of the environment, for a process of the command's own instead.
 
         Raises:
             RuntimeError: when it fails; carries its last words.
         """
+        program = "dp-warm" if cold is None else "dp"
         done = subprocess.run(
             [Path(sys.executable).with_name(program), *arguments],
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **(cold or {})},
             capture_output=True,
             text=True,
             check=False,
@@ -110,7 +114,7 @@ class Platform:
     def seconds_of(self, *arguments: str) -> float:
         """What a command takes in the warm worker, from its start to its end."""
         started = time.perf_counter()
-        self.dp(*arguments, program="dp-warm")
+        self.dp(*arguments)
         return time.perf_counter() - started
 
     def night(self, day: date) -> list[dict[str, Any]]:
@@ -127,10 +131,10 @@ class Platform:
         tasks = airflow.get(f"/dags/{NIGHT}/dagRuns/{run_id}/taskInstances", limit=100)["task_instances"]
         return [run, *sorted(tasks, key=lambda task: task["start_date"])]
 
-    def discover(self, day: date, environment: Mapping[str, str] | None = None) -> str:
+    def discover(self, day: date, cold: Mapping[str, str] | None = None) -> str:
         """Opens a run for one day, and returns its id."""
         asked = (str(day), str(day + ONE_DAY))
-        return str(json.loads(self.dp("discover", *asked, "--json", environment=environment))["run_id"])
+        return str(json.loads(self.dp("discover", *asked, "--json", cold=cold))["run_id"])
 
     @contextmanager
     def peak_memory(self) -> Iterator[list[float]]:

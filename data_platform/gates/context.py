@@ -36,7 +36,10 @@ def open_context(schema: str = "public") -> Any:
             "site_section_builders": {"expectations": "None", "profiling": "None"},
         }
     }
-    return get_context(project_config=config, mode="ephemeral", runtime_environment={"WAREHOUSE": _url(schema)})
+    context = get_context(project_config=config, mode="ephemeral", runtime_environment={"WAREHOUSE": _url(schema)})
+    # It would write itself down as YAML at each relation, into memory where nobody reads it.
+    context._save_project_config = lambda: None
+    return context
 
 
 def _files(folder: Any) -> dict[str, str]:

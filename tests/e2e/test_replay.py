@@ -19,18 +19,18 @@ BROKEN, MENDED = (f" 00001 {BROKEN_DAY:%Y%m%d}  {count}   66.66" for count in ("
 
 def mended_rows(platform: Platform) -> int:
     statement = "select count(*) as n from raw.purchases where amount_usd = 66.66"
-    (row,) = json.loads(platform.dp("sql", "--json", statement, program="dp-warm"))
+    (row,) = json.loads(platform.dp("sql", "--json", statement))
     return int(row["n"])
 
 
 def test_a_mended_row_is_taken_in_at_once(running: Platform) -> None:
     file = get_settings().state_dir / "landing" / "shop" / "purchases" / f"{BROKEN_DAY}.txt"
     file.write_bytes(file.read_bytes() + f"{BROKEN}\r\n".encode())
-    running.dp("run", program="dp-warm")
+    running.dp("run")
     assert mended_rows(running) == 0
     path, line = f"landing/shop/purchases/{BROKEN_DAY}.txt", str(len(file.read_bytes().splitlines()))
     fix = ("quarantine", "fix", path, line, "--to-text", MENDED, "--reason", "the till's owner says two")
-    running.dp(*fix, program="dp-warm")
+    running.dp(*fix)
 
     airflow = running.airflow
     airflow.unpause(DAG)
