@@ -19,7 +19,7 @@ from sample_company.small import land_small_shop
 from tests.conftest import Platform, make_platform
 from tests.landing import HEADERS
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server"), pytest.mark.no_cover]
 START, DAYS = date(1998, 1, 5), 16
 WEEKS = [START, START + 7 * ONE_DAY, START + 14 * ONE_DAY]
 MOVED, BROKEN = "00001,Ann,,,,,,f,CA,1997-05-01", "00001,Ann,,,,,,f,Canada,1997-05-01"

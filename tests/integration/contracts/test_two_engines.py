@@ -21,7 +21,7 @@ from data_platform.warehouse.connection import execute, transaction
 from tests.conftest import PASSWORD, Platform
 from tests.unit.contracts.examples import FEATURES, ORDERS, changed, contract_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_cover]
 
 GENERIC_TESTS = Path(__file__).parents[3] / "dbt_project" / "tests" / "generic"
 SNAPSHOT = changed(ORDERS, "value: events", "value: snapshot")

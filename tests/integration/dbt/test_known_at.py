@@ -10,7 +10,7 @@ import pytest
 from data_platform.warehouse.connection import execute, query, transaction
 from tests.integration.dbt.workshop import build_and_publish, customer, end_of, purchase
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("warehouse")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("warehouse"), pytest.mark.no_cover]
 DAY = date(1998, 1, 5)
 LAST = DAY + timedelta(days=20)
 THEN, LATER = datetime(1998, 1, 24, 3, tzinfo=UTC), datetime(1998, 1, 25, 3, tzinfo=UTC)

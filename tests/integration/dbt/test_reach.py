@@ -19,7 +19,7 @@ from tests.integration.dbt.workshop import (
     purchase,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("warehouse")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("warehouse"), pytest.mark.no_cover]
 DAY = date(1998, 1, 5)
 
 

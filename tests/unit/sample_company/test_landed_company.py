@@ -20,6 +20,7 @@ from sample_company.scan import CanaryScanner
 from tests.unit.sample_company import naive
 from tests.unit.sample_company.conftest import REAL_DAYS
 
+pytestmark = pytest.mark.no_cover  # it compares files; what writes them is covered by its fixture
 Company = tuple[Path, Landed]
 LAST_EXTRACT = date(1998, 6, 24)
 
