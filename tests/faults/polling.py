@@ -14,7 +14,7 @@ import psycopg2
 from data_platform.failures import TransientFailure
 from data_platform.warehouse.connection import Connection, open_connection, query
 
-PAUSE_S = 0.1
+PAUSE_S = 0.02
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The laws of state hold in the model for any history; and a platform with a fault breaks one of them.
 
-`DP_HISTORIES=10000 pytest tests/faults/test_algebra.py` tries that many instead of 150 (5 ms each), and
+`DP_HISTORIES=10000 pytest tests/faults/test_algebra.py` tries that many instead of 300 (5 ms each), and
 `--log-cli-level=INFO` tells how often each event occurred.
 """
 
@@ -22,7 +22,7 @@ from tests.faults.mutants import MUTANTS
 
 log = logging.getLogger(__name__)
 pytestmark = pytest.mark.no_cover  # the model and its laws are all there is in it
-HISTORIES = int(os.environ.get("DP_HISTORIES", "150"))
+HISTORIES = int(os.environ.get("DP_HISTORIES", "300"))
 ENOUGH_TO_CATCH = 3000
 EVENTS = {event.__name__ for event in Event.__args__}
 

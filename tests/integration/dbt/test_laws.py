@@ -102,7 +102,7 @@ def unknown(night: Night) -> dict[date, list[str | None]]:
     }
 
 
-@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(story=st.lists(nights, min_size=2, max_size=2))
 @example(story=PLAIN)
 @example(story=MENDED)
