@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from data_platform.failures import BudgetFailure
+from data_platform.failures import BudgetFailure, GateFailure
 from data_platform.intervals import Interval
 from data_platform.orchestrate import run_all
-from data_platform.staleness import BACKFILL
+from data_platform.staleness import BACKFILL, rejected_in_words
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 
 
@@ -92,18 +92,32 @@ def run_backfill(
 
     Raises:
         BudgetFailure: when the time is used up before a chunk; what is done stays done.
+        GateFailure: when days were held back; all else is published, and their chunks are left.
         PlatformError: the failure of a chunk's step; the chunks before it are published.
     """
     began = time.monotonic()
     runs: list[str] = []
+    done = 0
+    held: list[str] = []
     for chunk in backfill.left:
         if budget_minutes is not None and time.monotonic() - began > budget_minutes * 60:
             raise BudgetFailure(
-                f"{budget_minutes:g} minutes are used up: {len(backfill.left) - len(runs)} of {len(backfill.chunks)}"
-                f" chunks are left, the first from {chunk.days.start}",
+                f"{budget_minutes:g} minutes are used up: {len(backfill.left) - done} of {len(backfill.chunks)}"
+                f" chunks are left, the next from {chunk.days.start}",
                 hint="give the same command again: it goes on with that chunk",
             )
         runs.append(_run_chunk(backfill, chunk, on_step))
+        with transaction() as connection:
+            if rejected := rejected_in_words(connection, backfill.datasets, within=chunk.days):
+                held += rejected
+            else:
+                _mark_done(connection, backfill, chunk, runs[-1])
+                done += 1
+    if held:
+        raise GateFailure(
+            "all is published but these days, and their chunks are left:\n  " + "\n  ".join(held),
+            hint="docs/runbooks/failed-gate.md says what to do; then give the same command again",
+        )
     with transaction() as connection:
         execute(
             connection,
@@ -123,12 +137,14 @@ def _run_chunk(backfill: Backfill, chunk: Chunk, on_step: Callable[[Chunk, str],
         on_step=lambda step: on_step(chunk, step),
     )
     assert opened.run is not None, "days that were asked for are looked at whatever their state"
-    # A kill before this line costs a chunk that finds no difference.
-    with transaction() as connection:
-        execute(
-            connection,
-            """insert into ops.backfill_chunks (backfill_id, start_day, run_id) values (%s, %s, %s)
-               on conflict (backfill_id, start_day) do update set run_id = excluded.run_id""",
-            (backfill.backfill_id, chunk.days.start, opened.run.run_id),
-        )
     return opened.run.run_id
+
+
+def _mark_done(connection: Connection, backfill: Backfill, chunk: Chunk, run_id: str) -> None:
+    """Writes that a chunk is done. A kill before that costs a chunk that finds no difference."""
+    execute(
+        connection,
+        """insert into ops.backfill_chunks (backfill_id, start_day, run_id) values (%s, %s, %s)
+           on conflict (backfill_id, start_day) do update set run_id = excluded.run_id""",
+        (backfill.backfill_id, chunk.days.start, run_id),
+    )

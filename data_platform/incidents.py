@@ -108,7 +108,7 @@ class WarehouseBook:
             self._connection,
             """update ops.incidents as i set resolved_at = clock_timestamp()
                where i.incident_key = %s and i.resolved_at is null and exists (
-                   select from ops.run_steps as s
+                   select from ops.run_steps as s join ops.runs as r on r.run_id = s.run_id and r.kind <> 'trial'
                    where replace(s.step, ':', '_') = i.step and s.subject = '' and s.state = 'done'
                        and s.started_at > i.last_seen_at)""",
             (alert.incident_key,),

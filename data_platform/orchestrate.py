@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,18 +11,19 @@ from data_platform import staleness
 from data_platform.answers import held_deliveries
 from data_platform.clock import business_date, due_day
 from data_platform.contracts.load import get_contracts
-from data_platform.failures import InputError
+from data_platform.culprits import JUDGED, Undecided, find_culprits
+from data_platform.failures import GateFailure, InputError
 from data_platform.intervals import Interval
 from data_platform.ledger import discover
 from data_platform.publish import Moved
-from data_platform.runs import STEPS, Run, StepLog, get_run, open_run, renew_read_set
+from data_platform.read_set import present_read_set
+from data_platform.rejections import reject
+from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, open_run, renew_read_set, reopen, update_plan
 from data_platform.steps import perform
 from data_platform.warehouse.connection import Connection, query, transaction
 from data_platform.warehouse.tables import ensure_tables, refuse_breaking_changes
 
 REBUILDS = 2
-# What is taken again when it moved; a rollback reads no delivery.
-READ, REMADE = ("ingest", "gate:ingest"), ("stage", "gate:stage", "build", "gate:build")
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ def look(connection: Connection, asked: Interval | None, datasets: tuple[str, ..
 
 
 def _must_open(connection: Connection, asked: Interval | None, datasets: tuple[str, ...], unless_done: bool) -> bool:
-    """Whether days are done though nothing is stale; one that is missing needs a run that says so."""
+    """Whether days are done though nothing is stale; one that is missing, or rejected, needs a run that says so."""
     if asked is None:
         return False
-    return not unless_done or bool(staleness.days_without_rows(connection, asked, datasets))
+    is_missing = bool(staleness.days_without_rows(connection, asked, datasets))
+    return not unless_done or is_missing or staleness.is_any_lacking(connection, asked)
 
 
 def through_day_of(connection: Connection, asked: Interval | None) -> date:
@@ -142,28 +144,92 @@ def take_steps(run_id: str, steps: Iterable[str], on_step: Callable[[str], None]
 
 
 def take_step(run_id: str, step: str, on_step: Callable[[str], None] = lambda _: None) -> StepLog:
-    """Takes a step of a run; where what it read has moved when it is to be published, all is made again first.
+    """Takes a step of a run.
+
+    Where what it read has moved when it is to be published, all is made again first. Where its gate fails for some of
+    its input changes, these are rejected and held back, and it is made again without them. From where on that is,
+    stands in the run's plan until it is done: a step that was killed meanwhile goes on with it.
 
     Raises:
         Moved: when it has moved again after each rebuild.
         PlatformError: the failure of a step.
     """
-    for _ in range(REBUILDS):
+    for rebuilds_left in reversed(range(REBUILDS + 1)):
         try:
-            return perform(run_id, step)
+            again, due_steps = _due_steps(run_id, step)
+            for due in due_steps:
+                if due != step:
+                    on_step(due)
+                log = perform(run_id, due)
+                if again:
+                    _done_again(run_id, due)
+            return log
         except Moved:
-            with transaction() as connection:
-                run = get_run(connection, run_id)
-                renew_read_set(connection, run)
-            for earlier in REMADE if run.kind == staleness.ROLLBACK else (*READ, *REMADE):
-                on_step(earlier)
-                perform(run_id, earlier)
-            on_step(step)
-    return perform(run_id, step)
+            if not rebuilds_left:
+                raise
+            _begin_again_on_what_is_there(run_id)
+        except GateFailure as failure:
+            if not rebuilds_left or not _begin_again_without_culprits(run_id, due, failure, on_step):
+                raise
+        on_step(step)
+    raise AssertionError("the last round returns or raises")
+
+
+def _due_steps(run_id: str, step: str) -> tuple[bool, Sequence[str]]:
+    """Whether a run is to be made again, and the step, after those before it that it has to be made again from."""
+    with transaction() as connection:
+        again_from = get_run(connection, run_id).plan.get("again_from")
+    if again_from is None or step not in STEPS:
+        return False, [step]
+    return True, STEPS[STEPS.index(again_from) : STEPS.index(step) + 1] or [step]
+
+
+def _done_again(run_id: str, step: str) -> None:
+    with transaction() as connection:
+        run = get_run(connection, run_id)
+        if run.plan.get("again_from") == step:
+            following = STEPS[STEPS.index(step) + 1]
+            update_plan(connection, run, again_from=None if following == "publish" else following)
+
+
+def _begin_again_on_what_is_there(run_id: str) -> None:
+    """Lets a run stand on what has moved beneath it; a rollback reads no delivery."""
+    with transaction() as connection:
+        run = get_run(connection, run_id)
+        renew_read_set(connection, run)
+        update_plan(connection, run, again_from="stage" if run.kind == staleness.ROLLBACK else "ingest")
+
+
+def _begin_again_without_culprits(run_id: str, step: str, failure: GateFailure, on_step: Callable[[str], None]) -> bool:
+    """Rejects the input changes that a gate failed for; whether there is a rest to go on with.
+
+    A rollback is not split: what it restores belongs together.
+    """
+    gate = next((gate for gate in JUDGED if step == f"gate:{gate}"), None)
+    with transaction() as connection:
+        run = get_run(connection, run_id)
+        if gate is None or run.kind == staleness.ROLLBACK:
+            return False
+        run = reopen(connection, run)
+        judged_on = present_read_set(connection)
+    try:
+        culprits = find_culprits(run, gate, on_step)
+    except BaseException as error:
+        with transaction() as connection:
+            close_run(connection, run, "failed", f"{step}: {failure}")
+        if isinstance(error, Undecided):
+            on_step(f"it cannot be told which input changes are the cause: {error}")
+            return False
+        raise
+    with transaction() as connection:
+        if culprits:
+            reject(connection, run, judged_on, culprits)
+        update_plan(connection, run, again_from="stage")
+    return True
 
 
 def held_back(connection: Connection, run: Run) -> list[str]:
-    """Messages of deliveries that cannot be read, or wait for an answer: everything else of the run is published."""
+    """Messages of what cannot be read, waits for an answer, or was rejected: all else of the run is published."""
     datasets = [c.dataset for c in staleness.source_contracts(run.datasets)]
     rows = query(
         connection,
@@ -172,4 +238,8 @@ def held_back(connection: Connection, run: Run) -> list[str]:
         (datasets,),
     )
     asked = [held for held in held_deliveries(connection, datasets) if held.is_asked]
-    return [*(f"{r['path']}: {r['failure']}" for r in rows), *(f"{held.path}: {held.reason}" for held in asked)]
+    return [
+        *(f"{r['path']}: {r['failure']}" for r in rows),
+        *(f"{held.path}: {held.reason}" for held in asked),
+        *staleness.rejected_in_words(connection, datasets),
+    ]

@@ -15,7 +15,14 @@ from data_platform.holds import active_holds, rows_of
 from data_platform.intervals import ONE_DAY, Interval, count_days, cover, union
 from data_platform.ledger import Delivery, to_ingest
 from data_platform.orchestrate import look, through_day_of
-from data_platform.staleness import model_contracts, published_tables, source_contracts, stale_days, wanted_fingerprints
+from data_platform.staleness import (
+    model_contracts,
+    published_tables,
+    rejected_days,
+    source_contracts,
+    stale_days,
+    wanted_fingerprints,
+)
 from data_platform.warehouse.connection import Connection, query, transaction
 
 
@@ -86,7 +93,8 @@ def _plan_source(
 ) -> tuple[PlannedTable, set[date]]:
     wanted = wanted_fingerprints(connection, contract, active_holds(connection, contract.table))
     stale = {day for day in stale_days(connection, contract) if day <= through}
-    days = stale | {day for day in wanted if asked and day in asked}
+    rejected = rejected_days(connection, contract)
+    days = stale | {day for day in wanted if asked and day in asked and day not in rejected}
     rows = sum(rows_of(wanted.get(day)) for day in days)
     said = [f"{len(stale)} days stale"] if stale else []
     said += [f"{len(days - stale)} asked for"] if days - stale else []

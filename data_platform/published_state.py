@@ -11,6 +11,7 @@ from data_platform import unknown_keys
 from data_platform.contracts.document import contract_document, contract_hash
 from data_platform.contracts.model import Contract
 from data_platform.holds import RECORDED_DAYS
+from data_platform.rejections import forget
 from data_platform.runs import Run
 from data_platform.warehouse.connection import Connection, execute, query
 
@@ -59,6 +60,7 @@ def record_state(
         _record_contract(connection, publication_id, contract)
         if contract.dataset in stage:
             _record_days(connection, contract.table, publication_id, stage[contract.dataset])
+            forget(connection, contract.dataset, stage[contract.dataset]["days"])
             if contract.kind == "snapshot":
                 unknown_keys.record(connection, run, contract, publication_id, stage[contract.dataset]["days"])
 

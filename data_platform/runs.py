@@ -60,6 +60,11 @@ class Run:
         """The schema that the run builds in, and nobody else reads."""
         return f"run_{self.run_id}"
 
+    @property
+    def opened_through(self) -> date:
+        """The last day that the run was to speak of, before it was known what of it has come."""
+        return date.fromisoformat(self.plan["opened_through"]) if "opened_through" in self.plan else self.through_day
+
 
 @dataclass
 class StepLog:
@@ -140,7 +145,7 @@ def _drop_old_schemas(connection: Connection) -> None:
     rows = query(
         connection,
         """select 'run_' || run_id as schema_name from ops.runs
-           where state in ('failed', 'published', 'unchanged')
+           where state in ('failed', 'published', 'unchanged', 'tried')
              and to_regnamespace(quote_ident('run_' || run_id)) is not null
            order by started_at desc offset %s""",
         (KEEP_FAILED_SCHEMAS,),
@@ -290,7 +295,7 @@ def _write_line(connection: Connection, log: StepLog, line: dict[str, Any], stat
 
 
 def list_runs(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Runs, the newest first. ``doing`` is the step that an open one is at, and which connections it waits for."""
+    """Runs but trials, the newest first. ``doing`` is the step that an open one is at, and whom it waits for."""
     return query(
         connection,
         """select
@@ -310,6 +315,7 @@ def list_runs(connection: Connection, limit: int) -> list[dict[str, Any]]:
                join pg_stat_activity as blocking on blocking.pid = any(pg_blocking_pids(waiting.pid))
                where waiting.application_name like '%%' || r.run_id or waiting.query like '%%run_' || r.run_id || '%%'
            ) as at_work on s.step is not null
+           where kind <> 'trial'
            order by r.started_at desc limit %s""",
         (limit,),
     )

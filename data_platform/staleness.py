@@ -17,14 +17,17 @@ from data_platform.input_changes import InputChange, affordable, input_changes
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.ledger import fingerprints, input_version, live_attempts, to_ingest
 from data_platform.overrides import refixed_contents
-from data_platform.runs import Run
+from data_platform.rejections import Rejection, standing_rejections
+from data_platform.runs import Run, update_plan
 from data_platform.settings import get_settings
 from data_platform.warehouse.connection import Connection, execute, query
+from data_platform.words import in_words
 
 # Kinds of runs that do not take all that is stale.
 ROLLBACK = "rollback"  # only what rollbacks hold
 BACKFILL = "backfill"  # only changes of the days asked for
 NIGHT = "night"  # what a night has time for
+TRIAL = "trial"  # what its plan names, to see whether it passes the gates; publishes nothing
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class StagePlan:
     """What to stage of a dataset: its days, the attempts in the lake that count, and what the days were made from.
 
     Days in ``restored`` do not come from the lake: they get what they were before the publication named there.
-    ``waiting`` counts stale days that are left to a later run.
+    ``waiting`` counts stale days that are left to a later run, ``rejected`` those that a gate has rejected.
     """
 
     days: tuple[date, ...]
@@ -52,6 +55,7 @@ class StagePlan:
     fingerprints: dict[date, str]
     restored: dict[date, int]
     waiting: int = 0
+    rejected: int = 0
 
     @property
     def loaded(self) -> tuple[date, ...]:
@@ -104,7 +108,19 @@ def wanted_fingerprints(connection: Connection, contract: Contract, holds: Mappi
 
 
 def stale_days(connection: Connection, contract: Contract) -> dict[date, str]:
-    """Day to reason, for the days that were published from something else than they must be now."""
+    """Day to reason, for the days that were published from something else than they must be now, and can be."""
+    rejected = rejected_days(connection, contract)
+    return {day: reason for day, reason in _differing_days(connection, contract).items() if day not in rejected}
+
+
+def rejected_days(connection: Connection, contract: Contract) -> dict[date, Rejection]:
+    """Days of input changes that a gate has rejected as they are; what a rollback holds it does not concern."""
+    rejected = standing_rejections(connection).get(contract.dataset, {})
+    holds = active_holds(connection, contract.table) if rejected else {}
+    return {day: rejection for day, rejection in rejected.items() if day not in holds}
+
+
+def _differing_days(connection: Connection, contract: Contract) -> dict[date, str]:
     holds = active_holds(connection, contract.table)
     wanted = wanted_fingerprints(connection, contract, holds)
     published = _published_fingerprints(connection, contract)
@@ -141,11 +157,13 @@ def held_days(connection: Connection, contract: Contract) -> dict[date, str]:
         for day, path in outdated_days(connection, contract).items()
         if live[day] != published.get(day)
     }
-    return outdated | {
+    rejected = {day: f"held back: {rejection}" for day, rejection in rejected_days(connection, contract).items()}
+    rolled_back = {
         day: f"held back: publication {hold.publication_id} is rolled back: {hold.reason}"
         for day, hold in active_holds(connection, contract.table).items()
         if live.get(day) != hold.fingerprint
     }
+    return rejected | outdated | rolled_back
 
 
 def outdated_days(connection: Connection, contract: Contract) -> dict[date, str]:
@@ -190,16 +208,18 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
     changes: list[InputChange] = []
     for contract in source_contracts():
         if contract.dataset in chosen:
-            days = {day for day in stale_days(connection, contract) if day <= run.through_day}
+            days = {day for day in stale_days(connection, contract) if day <= run.opened_through}
             rows = {day: rows_of(fingerprint) for day, fingerprint in wanted[contract.dataset].items()}
-            changes += input_changes(connection, contract, days, rows)
+            found = input_changes(connection, contract, days, rows)
+            changes += [change for change in found if change.newest <= run.through_day]
     taken = _taken(connection, run, changes, holds)
     plans: dict[str, StagePlan] = {}
     for contract in source_contracts():
         name = contract.dataset
         days = {day for change in taken if change.dataset == name for day in change.days}
         if run.asked and run.rebuild and name in chosen:
-            kept = holds[name].keys() | outdated_days(connection, contract).keys()
+            left_out = _differing_days(connection, contract).keys() - days
+            kept = holds[name].keys() | outdated_days(connection, contract).keys() | left_out
             days |= {day for day in wanted[name] if day in run.asked and day not in kept}
         ordered = tuple(sorted(days))
         plans[name] = StagePlan(
@@ -208,6 +228,7 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
             fingerprints={d: wanted[name][d] for d in ordered if d in wanted[name]},
             restored={d: holds[name][d].publication_id for d in ordered if d in holds[name]},
             waiting=sum(len(change.days) for change in changes if change.dataset == name and change not in taken),
+            rejected=len(rejected_days(connection, contract)) if name in chosen else 0,
         )
     return plans
 
@@ -219,6 +240,8 @@ def _taken(
     if run.kind == ROLLBACK:
         held = [replace(change, days=change.days & holds[change.dataset].keys()) for change in changes]
         return [change for change in held if change.days]
+    if run.kind == TRIAL:
+        return [change for change in changes if change.days <= named_days(run, "tried", change.dataset)]
     if run.kind == BACKFILL:
         return [change for change in changes if not change.days.isdisjoint(run.asked or ())]
     budget_minutes = get_settings().night_budget_minutes
@@ -228,25 +251,55 @@ def _taken(
     return list(changes)
 
 
-def delivered_through(connection: Connection, through_day: date) -> date:
+def named_days(run: Run, part: str, dataset: str) -> set[date]:
+    """Days of a dataset in a part of a run's plan."""
+    return {date.fromisoformat(day) for day in run.plan.get(part, {}).get(dataset, ())}
+
+
+def delivered_through(connection: Connection, through_day: date, run: Run | None = None) -> date:
     """The last day, not after ``through_day``, that every dataset which must come daily has brought.
 
     Without any such dataset, or before the first delivery, that is ``through_day`` itself.
+
+    Args:
+        run: what it leaves out has not come for it.
     """
     for contract in source_contracts():
         if contract.missing_day == "error":
-            through_day = max((d for d in fingerprints(connection, contract) if d <= through_day), default=through_day)
+            lacking = _lacking_days(connection, contract, run)
+            there = fingerprints(connection, contract).keys() - lacking
+            before_the_first = min((through_day, *(day - ONE_DAY for day in lacking)))
+            through_day = max((d for d in there if d <= through_day), default=before_the_first)
     return through_day
 
 
+def _lacking_days(connection: Connection, contract: Contract, run: Run | None = None) -> set[date]:
+    """Days that have rows, but were never published, and are left out: rejected, or not tried."""
+    left_out = set(rejected_days(connection, contract))
+    if run:
+        left_out |= named_days(run, "untried", contract.dataset)
+    return left_out - _published_fingerprints(connection, contract).keys() if left_out else left_out
+
+
+def is_any_lacking(connection: Connection, asked: Interval, run: Run | None = None) -> bool:
+    """Whether an asked day is left out, though its rows are there, of a dataset that must come daily."""
+    required = [contract for contract in source_contracts() if contract.missing_day == "error"]
+    return any(not _lacking_days(connection, contract, run).isdisjoint(asked) for contract in required)
+
+
 def settle_through_day(connection: Connection, run: Run) -> Run:
-    """Once deliveries are read: a run that was asked for no days speaks of no day that has not come yet."""
-    if run.asked:
+    """Once deliveries are read: a run speaks of no day that has not come yet, or that is left out of it.
+
+    A run that was asked for days speaks of these all the same when one has not come: it will fail.
+    """
+    through_day = run.opened_through
+    if not run.asked or is_any_lacking(connection, run.asked, run):
+        through_day = delivered_through(connection, through_day, run)
+    through_day = max(through_day, published_through(connection) or through_day)
+    if through_day == run.through_day:
         return run
-    delivered = delivered_through(connection, run.through_day)
-    through_day = max(delivered, published_through(connection) or delivered)
     execute(connection, "update ops.runs set through_day = %s where run_id = %s", (through_day, run.run_id))
-    return replace(run, through_day=through_day)
+    return update_plan(connection, run, opened_through=str(run.opened_through))
 
 
 def missing_days(connection: Connection, run: Run) -> dict[str, list[date]]:
@@ -263,6 +316,16 @@ def days_without_rows(connection: Connection, asked: Interval, datasets: Iterabl
             if days := [d for d in asked if d not in live]:
                 missing[contract.dataset] = days
     return missing
+
+
+def rejected_in_words(connection: Connection, datasets: Iterable[str], within: Interval | None = None) -> list[str]:
+    """What gates have rejected, of these days or of all: a line for all days that were judged together."""
+    together: dict[tuple[str, str], list[date]] = {}
+    for contract in source_contracts(datasets):
+        for day, rejection in rejected_days(connection, contract).items():
+            if within is None or day in within:
+                together.setdefault((contract.dataset, str(rejection)), []).append(day)
+    return [f"{dataset} of {in_words(days)}: {rejection}" for (dataset, rejection), days in together.items()]
 
 
 def plan_build(connection: Connection, run: Run) -> dict[str, BuildPlan]:

@@ -1,8 +1,18 @@
-"""Numbers in sentences."""
+"""Numbers and days in sentences."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from data_platform.intervals import cover
 
 
 def count_of(number: int, noun: str) -> str:
     """``1 day``, ``2 days``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def in_words(days: Iterable[date]) -> str:
+    """``1998-06-30, [1998-07-02, 1998-07-05)``: days that follow each other as an interval."""
+    return ", ".join(str(i.start) if len(i) == 1 else str(i) for i in cover(days))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import date
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
@@ -21,7 +20,7 @@ from data_platform.settings import get_settings
 from data_platform.staleness import StagePlan, missing_days, plan_stage, source_contracts
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 from data_platform.warehouse.copy import connections_for, copy_frame
-from data_platform.words import count_of
+from data_platform.words import count_of, in_words
 from spark_jobs.session import get_spark
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def run_step(run: Run, log: StepLog) -> None:
         read, changed = stage_dataset(contract, run, plans[contract.dataset])
         plan = plans[contract.dataset]
         waiting = f"; {count_of(plan.waiting, 'day')} left to a later run" if plan.waiting else ""
+        waiting += f"; {count_of(plan.rejected, 'day')} rejected by a gate" if plan.rejected else ""
         log.add(
             contract.dataset,
             rows_read=read,
@@ -56,15 +56,11 @@ def refuse_missing_days(connection: Connection, run: Run) -> None:
     """Stops before anything is written when asked days are missing that must not be."""
     missing = missing_days(connection, run)
     if missing:
-        listed = "; ".join(f"{dataset} has no rows for {_in_words(days)}" for dataset, days in missing.items())
+        listed = "; ".join(f"{dataset} has no rows for {in_words(days)}" for dataset, days in missing.items())
         raise PermanentFailure(
             listed,
             hint="land the files of these days, ask for other days, or say `missingDay: empty` in the contract",
         )
-
-
-def _in_words(days: Iterable[date]) -> str:
-    return ", ".join(str(i.start) if len(i) == 1 else str(i) for i in cover(days))
 
 
 def stage_dataset(contract: Contract, run: Run, plan: StagePlan) -> tuple[int, int]:

@@ -44,7 +44,7 @@ def steps(discover: Sequence[str], returns: Sequence[str] = ("run_id",)) -> list
 def trigger_next_chunk(tasks: Sequence[DpOperator]) -> None:
     """Triggers the DAG again for the days that are left, once those before are published and exported.
 
-    What follows does not wait for ``report``, which is red when a delivery was held back: all else goes on.
+    What follows does not wait for ``report``, which is red when anything was held back: all else goes on.
     """
     exported = next(task for task in tasks if task.task_id == "export")
     exported >> NextChunkOperator(
@@ -88,7 +88,7 @@ def from_stage(run: tuple[str, str]) -> list[DpOperator]:
         ),
         DpOperator(
             task_id="report",
-            doc_md="Prints what the run did; fails if a delivery was held back. All else is published by then.",
+            doc_md="Prints what the run did; fails if anything was held back. All else is published by then.",
             arguments=["report", *run],
         ),
     ]
@@ -108,6 +108,7 @@ def _of_the_form() -> list[str]:
 def _gate(step: str, run: tuple[str, str], what: str) -> GateOperator:
     return GateOperator(
         task_id=f"gate_{step}",
-        doc_md=f"{what} A failed error rule stops the run, and consumers keep what they have.",
+        doc_md=f"{what} What breaks an error rule is held back and the rest goes on; where no part can be told "
+        "apart, the run stops, and consumers keep what they have.",
         arguments=["gate", step, *run],
     )

@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from data_platform.cli.output import JsonOption, console, print_json, print_table
-from data_platform.cli.runs import RunOption, take_step
+from data_platform.cli.runs import DatasetsOption, RunOption, take_step
 from data_platform.failures import InputError
 from data_platform.gates import results as gate_results
+from data_platform.rejections import forget
 from data_platform.settings import get_settings
+from data_platform.staleness import source_contracts
 from data_platform.warehouse.connection import transaction
+from data_platform.words import count_of
 
 GATES: tuple[Literal["ingest", "stage", "build"], ...] = ("ingest", "stage", "build")
 COLUMNS = ("gate", "relation", "rule_id", "severity", "holds", "observed", "expected", "rows_checked")
@@ -25,6 +28,7 @@ def register(app: typer.Typer) -> None:
     for after in GATES:
         commands.command(after, help=f"Take the gate after {after}.")(_take(after))
     commands.command("results")(results)
+    commands.command("retry")(retry)
     app.add_typer(commands, name="gate")
 
 
@@ -76,3 +80,14 @@ def results(
             for example in row["examples"]:
                 console.print("  " + ", ".join(f"{k}={v}" for k, v in example.items()), markup=False)
     console.print(f"pages: {get_settings().reports_dir / 'data_docs' / 'index.html'}", markup=False)
+
+
+def retry(dataset: DatasetsOption = [], as_json: JsonOption = False) -> None:  # noqa: B006 - see run
+    """Let the next run try again what gates have rejected, though none of it has changed."""
+    contracts = source_contracts(dataset)
+    with transaction() as connection:
+        days = sum(forget(connection, contract.dataset) for contract in contracts)
+    if as_json:
+        print_json({"days": days})
+    else:
+        console.print(f"{count_of(days, 'day')} will be tried again by the next run" if days else "nothing is rejected")

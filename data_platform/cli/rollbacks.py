@@ -9,11 +9,10 @@ import typer
 
 from data_platform.cli.output import JsonOption, console, print_json, print_table, show
 from data_platform.cli.runs import DryRunOption, report
-from data_platform.intervals import cover
 from data_platform.rollback import Rollback, hold, list_holds, plan_rollback, roll_back
 from data_platform.rollback import release as release_hold
 from data_platform.warehouse.connection import transaction
-from data_platform.words import count_of
+from data_platform.words import count_of, in_words
 
 PublicationArgument = Annotated[int, typer.Argument(help="Number of the publication; `dp publications` lists them.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept with the hold. Never a customer's name or number.")]
@@ -72,7 +71,7 @@ def _held_days(planned: Rollback, table: str) -> dict[str, Any]:
     days = [held for held in planned.days if held.table == table]
     return {
         "table": table,
-        "days": ", ".join(str(i.start) if len(i) == 1 else str(i) for i in cover(held.day for held in days)),
+        "days": in_words(held.day for held in days),
         "emptied": sum(held.fingerprint is None for held in days),
         "undone_too": sorted({later for held in days for later in held.later}),
     }

@@ -184,7 +184,7 @@ def runs(
 
 
 def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")], as_json: JsonOption = False) -> None:
-    """Show what each step of a run did; fail when deliveries were held back, though all else is published."""
+    """Show what each step of a run did; fail when deliveries are held back, though all else is published."""
     with transaction() as connection:
         found = get_run(connection, run_id)
         rows = step_rows(connection, run_id)
@@ -195,14 +195,14 @@ def report(run_id: Annotated[str, typer.Option("--run", help="Id of the run.")],
         console.print(step_table(f"run {run_id}: {found.state}", rows))
     if held:
         raise PermanentFailure(
-            "these deliveries are held back:\n  " + "\n  ".join(held),
-            hint="all else is published; docs/runbooks/late-or-wrong-file.md says what to do with these",
+            "these are held back:\n  " + "\n  ".join(held),
+            hint="all else is published; late-or-wrong-file.md and failed-gate.md of docs/runbooks say what to do",
         )
 
 
 def take_step(run_id: str, step: str, *, as_json: bool) -> None:
     """Takes one step of a run and shows its report; the commands ``dp ingest``, ``dp stage`` … are this."""
-    log: StepLog = orchestrate.take_step(run_id, step)
+    log: StepLog = orchestrate.take_step(run_id, step, lambda what: errors.print(f"{what} …", markup=False))
     rows = [{"step": step, **line} for line in log.lines]
     if as_json:
         print_json({"run_id": run_id, "step": step, "lines": rows})

@@ -13,6 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import psycopg2
+import psycopg2.errors
+
 from data_platform.failures import TransientFailure
 from data_platform.gates.rules import Evaluation, Relation, RuleResult, Subject, breach
 from data_platform.privacy import MASK
@@ -25,6 +28,8 @@ DETAILS = {
     "include_unexpected_rows": True,
 }
 DATABASE_ERROR = re.compile(r"\(psycopg2\.(?:errors\.)?(\w+)\) ([^\n]*)")
+# Also what a full disk, a lock or a cancelled statement raises: it says nothing about the rows.
+UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError)
 VALUE_LISTS = ("partial_unexpected_list", "partial_unexpected_counts", "partial_unexpected_index_list")
 NO_RULES = breach(
     "has_rules",
@@ -118,8 +123,10 @@ def _error(result: Any) -> str | None:
         return None
     found = DATABASE_ERROR.search(messages[0] or "")
     kind, said = found.groups() if found else ("error", "see the log")
-    if kind in {"OperationalError", "InterfaceError", "AdminShutdown"}:
-        raise TransientFailure(f"the warehouse went away during a gate: {said}", hint="`make status` tells what runs")
+    if issubclass(getattr(psycopg2.errors, kind, getattr(psycopg2, kind, Exception)), UNAVAILABLE):
+        raise TransientFailure(
+            f"the warehouse could not answer during a gate: {said}", hint="`make status` tells what runs"
+        )
     # A message about a value would show it; one about a name helps to mend the rule.
     return f"{kind}: {said}" if kind.startswith("Undefined") or kind.endswith("SyntaxError") else kind
 

@@ -13,6 +13,7 @@ from data_platform.gates.built import built_subjects, staged_subjects
 from data_platform.gates.deliveries import ingested_subjects
 from data_platform.gates.rules import Evaluation, Gate, RuleResult, Subject
 from data_platform.runs import Run, StepLog
+from data_platform.staleness import TRIAL
 from data_platform.warehouse.connection import Connection, transaction
 
 FINDERS: dict[Gate, Callable[[Connection, Run], list[Subject]]] = {
@@ -74,7 +75,8 @@ def _evaluate(after: Gate, run: Run, subjects: Sequence[Subject]) -> list[Evalua
         evaluator.close()
     with transaction(application="dp gate") as connection:
         results.save(connection, run.run_id, after, evaluations)
-    add_pages(context, run.run_id, after, evaluations)
+    if run.kind != TRIAL:  # many of them would push out the pages of the runs before
+        add_pages(context, run.run_id, after, evaluations)
     return evaluations
 
 

@@ -41,8 +41,12 @@ def save(connection: Connection, run_id: str, gate: Gate, evaluations: Sequence[
 
 
 def last_checked_run(connection: Connection) -> str | None:
-    """The run whose gates spoke last."""
-    rows = query(connection, "select run_id from ops.gate_results order by checked_at desc limit 1")
+    """The run whose gates spoke last, trials apart."""
+    rows = query(
+        connection,
+        """select run_id from ops.gate_results join ops.runs using (run_id) where kind <> 'trial'
+           order by checked_at desc limit 1""",
+    )
     return rows[0]["run_id"] if rows else None
 
 

@@ -98,7 +98,7 @@ def test_a_backfill_that_stopped_goes_on_with_the_chunk_that_was_not_done(shop: 
 
 def test_a_backfill_stops_between_chunks_when_its_time_is_used_up(shop: Platform) -> None:
     days = Interval(START, START + 2 * ONE_DAY)
-    with pytest.raises(BudgetFailure, match="2 of 2 chunks are left, the first from 1998-01-05"):
+    with pytest.raises(BudgetFailure, match="2 of 2 chunks are left, the next from 1998-01-05"):
         run_backfill(opened(days, 1), budget_minutes=-1)
     assert len(opened(days, 1).left) == 2
 

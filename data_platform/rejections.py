@@ -1,0 +1,124 @@
+"""Input changes that a gate has rejected: held back alone, with the reason, until what was judged is no more the same.
+
+A rejection is bound to what its days were made from; what was judged together stands and falls together. It lapses when
+the contract changes; after ``build``, where the verdict depended on everything, also when any code changes, or when
+another run has published rows since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import Any
+
+from psycopg2.extras import Json, execute_values
+
+from data_platform.contracts.load import get_contracts
+from data_platform.gates.rules import Gate
+from data_platform.ledger import fingerprints
+from data_platform.read_set import ReadSet, present_read_set
+from data_platform.runs import Run
+from data_platform.warehouse.connection import Connection, execute, query
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a day is held back.
+
+    Args:
+        fingerprint: of what the day was to be made from; None when it was to lose its rows.
+        evidence: id of the trial whose gate results show more; its days were judged together.
+    """
+
+    fingerprint: str | None
+    gate: Gate
+    evidence: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rejected by the gate after {self.gate} of run {self.evidence}: {self.reason}"
+
+
+Rejected = dict[str, dict[date, Rejection]]  # by dataset and day
+
+
+def reject(connection: Connection, run: Run, judged_on: ReadSet, rejected: Rejected) -> None:
+    """Writes what a run leaves out; what was known of these days before is replaced.
+
+    Args:
+        judged_on: what was there before the first of the trials began.
+    """
+    rows = [
+        (dataset, day, r.fingerprint, r.gate, run.run_id, r.evidence, r.reason, Json(judged_on))
+        for dataset, days in rejected.items()
+        for day, r in days.items()
+    ]
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            """insert into ops.rejections (dataset, day, fingerprint, gate, run_id, evidence, reason, judged_on)
+               values %s
+               on conflict (dataset, day) do update set
+                   fingerprint = excluded.fingerprint, gate = excluded.gate, run_id = excluded.run_id,
+                   evidence = excluded.evidence, reason = excluded.reason, judged_on = excluded.judged_on,
+                   rejected_at = excluded.rejected_at""",
+            rows,
+        )
+
+
+def forget(connection: Connection, dataset: str, days: Iterable[str] | None = None) -> int:
+    """Ends the rejections of these days, or of all: they are published, or somebody wants them tried again."""
+    return execute(
+        connection,
+        """delete from ops.rejections
+           where dataset = %(dataset)s and (%(days)s::date[] is null or day = any(%(days)s::date[]))""",
+        {"dataset": dataset, "days": None if days is None else list(days)},
+    )
+
+
+def standing_rejections(connection: Connection) -> Rejected:
+    """Dataset and day to the rejection, where all that was judged together is still the same."""
+    rows = query(
+        connection,
+        """select r.*, publication_id as published_as
+           from ops.rejections as r left join ops.publications using (run_id) order by evidence""",
+    )
+    if not rows:
+        return {}
+    now = present_read_set(connection)
+    known = {contract.dataset: contract for contract in get_contracts()}
+    live = {
+        dataset: fingerprints(connection, known[dataset]) for dataset in {r["dataset"] for r in rows} & known.keys()
+    }
+    standing: Rejected = {}
+    for _, group in groupby(rows, key=lambda row: row["evidence"]):
+        together = list(group)
+        if all(
+            row["dataset"] in known
+            and row["fingerprint"] == live[row["dataset"]].get(row["day"])
+            and not _has_lapsed(row, known[row["dataset"]].table, now)
+            for row in together
+        ):
+            for row in together:
+                rejection = Rejection(row["fingerprint"], row["gate"], row["evidence"], row["reason"])
+                standing.setdefault(row["dataset"], {})[row["day"]] = rejection
+    return standing
+
+
+def _has_lapsed(row: Mapping[str, Any], table: str, now: ReadSet) -> bool:
+    before: ReadSet = row["judged_on"]
+    if row["gate"] == "stage":
+        return _said(before, table, "contract") != _said(now, table, "contract")
+    for each in before.keys() | now.keys():
+        if any(_said(before, each, version) != _said(now, each, version) for version in ("code", "contract")):
+            return True
+        if _said(now, each, "publication_id") not in {_said(before, each, "publication_id"), row["published_as"]}:
+            return True
+    return False
+
+
+def _said(read_set: ReadSet, table: str, what: str) -> object:
+    read: Mapping[str, object] = read_set.get(table, {})
+    return read.get(what)
