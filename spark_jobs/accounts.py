@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +30,8 @@ HASH_HEX = 32
 class Account:
     """A delivery's rows: ``records`` were counted by the reader, the others are what is in the lake.
 
-    ``failure`` is why the whole delivery does not count; ``overridden`` what became of row overrides.
+    ``failure`` is why the whole delivery does not count; ``overridden`` what became of row overrides; ``unknown`` how
+    many rows have a field that the contract does not name.
     """
 
     delivery: Delivery
@@ -36,6 +40,7 @@ class Account:
     quarantined: list[QuarantinedRow] = field(default_factory=list)
     days: dict[date, DayDigest] = field(default_factory=dict)
     overridden: list[OverrideResult] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
 
     @property
     def live(self) -> int:
@@ -56,14 +61,17 @@ def take_accounts(
         PermanentFailure: when a delivery's records are not its rows, live and quarantined.
     """
     accounts = {d.file_id: Account(d) for d in deliveries}
+    kept = [c.name for c in contract.published_columns if c.name == contract.unknown_fields]
     for file in files:
         if file.month == lake.ACCOUNT:
             columns = (*ACCOUNT_COLUMNS, *contract.entity_key)
             _add_account_rows(accounts, lake.read_columns(contract.dataset, file, columns), contract)
         else:
-            columns = ("file_id", contract.day_column, "content_hash")
-            for (file_id, _), digest in digest_days(lake.read_columns(contract.dataset, file, columns)).items():
+            rows = lake.read_columns(contract.dataset, file, ("file_id", contract.day_column, "content_hash", *kept))
+            for (file_id, _), digest in digest_days(rows).items():
                 accounts[file_id].add_day(digest)
+            for name in kept:
+                _count_unknown(accounts, rows.select(["file_id", name]))
     for account in accounts.values():
         account.quarantined.sort(key=lambda row: row.line)
         if account.failure is None:
@@ -81,6 +89,21 @@ def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Co
             account.quarantined.append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw, complete))
         else:
             account.records, account.failure = row["records"], row["failure"]
+
+
+def _count_unknown(accounts: dict[int, Account], rows: pa.Table) -> None:
+    for file_id, text in zip(*rows.to_pydict().values(), strict=True):
+        if text is not None:
+            accounts[file_id].unknown.update(_ways(json.loads(text)))
+
+
+def _ways(found: dict[str, Any], before: str = "") -> Iterator[str]:
+    """The ways to the innermost fields of an object, like ``page.url``."""
+    for key, value in found.items():
+        if isinstance(value, dict) and value:
+            yield from _ways(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}"
 
 
 def digest_days(rows: pa.Table) -> dict[tuple[int, date], DayDigest]:

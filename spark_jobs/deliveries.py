@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from spark_jobs.blocks import reader_schema
-from spark_jobs.delimited import UnreadableFileError, read_file
-from spark_jobs.records import Layout
+from spark_jobs.records import Layout, UnreadableFileError
+from spark_jobs.text_files import read_file
 
 # Columns beside those of the reader, with Spark's types. A file ends with a row of line 0, which tells how many
 # records were counted at their borders, or why the file cannot be read.

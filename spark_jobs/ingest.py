@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
 from data_platform.staleness import source_contracts
 from data_platform.warehouse.connection import execute, open_connection, query, transaction
+from data_platform.words import count_of
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
 from spark_jobs.corrections import read_corrections
 from spark_jobs.overriding import corrections_of, due_overrides, settle
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ROWS_PER_FILE = 2_000_000
 GZIP_RATIO = 6
+SHOWN_FIELDS = 10
 LOCK_SPACE = 7_410_002
 # What came is read; then, which of it row overrides speak of is known, and that is read again.
 ROUNDS = 2
@@ -193,6 +196,7 @@ def _report(contract: Contract, accounts: Sequence[Account], overrides: Mapping[
     """One line for the dataset, and one for each file that failed."""
     good, failed = [a for a in accounts if not a.failure], [a for a in accounts if a.failure]
     told = [f"{len(good)} files"] + ([f"{len(failed)} failed"] if failed else [])
+    told += _unknown_in_words(contract, sum((a.unknown for a in good), Counter()))
     told += [f"{number} overrides {state} (`dp quarantine overrides`)" for state, number in overrides.items()]
     step_log.add(
         contract.dataset,
@@ -204,3 +208,10 @@ def _report(contract: Contract, accounts: Sequence[Account], overrides: Mapping[
     )
     for account in failed:
         step_log.add(account.delivery.path, verdict="failed", message=account.failure or "")
+
+
+def _unknown_in_words(contract: Contract, rows_with: Counter[str]) -> list[str]:
+    """What the contract does not name; beside personal data even a field's name may be somebody's."""
+    named = [f"{name} ({count_of(rows, 'row')})" for name, rows in rows_with.most_common(SHOWN_FIELDS)]
+    number = count_of(len(rows_with), "unknown field")
+    return [number if contract.is_personal else f"{number}: {', '.join(named)}"] if rows_with else []

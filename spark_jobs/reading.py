@@ -41,10 +41,12 @@ def layout_of(contract: Contract) -> Layout:
         names=tuple(c.name for c in contract.columns),
         separator=None if dialect.separator == "blanks" else dialect.separator,
         quote=dialect.quote,
-        header=dialect.header,
+        header=dialect.header and contract.format == "csv",
         encoding=dialect.encoding,
         gzip=COMPRESSION[dialect.compression],
         confidential=contract.is_personal,
+        json=contract.format == "json",
+        unknown=contract.unknown_fields,
     )
 
 

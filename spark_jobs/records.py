@@ -12,9 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from data_platform.failures import PermanentFailure
+
 # Bounds the memory of a reader and the search for a closing quote. Longer records are not data of a delimited file.
 MAX_RECORD_BYTES = 1 << 20
-ReaderError = Literal["fields", "encoding", "quote"]
+ReaderError = Literal["fields", "encoding", "quote", "json", "unknown_field"]
+
+
+class UnreadableFileError(PermanentFailure):
+    """A file as a whole cannot be read; its rows do not count."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Layout:
         names: the contract's names of the same columns.
         separator: one ASCII character, or None for runs of blanks.
         confidential: values must not be shown in messages.
+        json: an object a line; ``columns`` are then ways to its fields, like ``page.url``.
+        unknown: of JSON, the contract's name of the column for all fields that it does not name.
     """
 
     columns: tuple[str, ...]
@@ -36,6 +44,8 @@ class Layout:
     encoding: str = "utf-8"
     gzip: bool | None = None
     confidential: bool = False
+    json: bool = False
+    unknown: str | None = None
 
     @cached_property
     def unquoted(self) -> re.Pattern[bytes]:

@@ -23,6 +23,28 @@ def broken_rules(contract: Contract) -> Iterator[Misplaced]:
     yield from _of_day_and_unit(contract)
     yield from _of_features(contract)
     yield from _of_quality(contract)
+    yield from _of_json(contract)
+
+
+def _of_json(contract: Contract) -> Iterator[Misplaced]:
+    holders = [at for at, column in enumerate(contract.columns) if column.custom.holds]
+    for at in holders:
+        column, place = contract.columns[at], (*DATASET, "properties", at)
+        if contract.format != "json":
+            yield Misplaced("only JSON has fields that nobody named: the server's format is not json", *place, OURS)
+        if at != holders[0]:
+            yield Misplaced("two columns hold the unknown fields", *place, OURS)
+        if column.physical_type != "text" or column.required or column.primary_key:
+            yield Misplaced("unknown fields are held by a text column that may be empty", *place)
+        if contract.is_personal and column.classification != "personal":
+            yield Misplaced(
+                "beside personal data, fields that nobody knows are personal, too", *place, "classification"
+            )
+    ways = {tuple(c.delivered_name.split(".")): at for at, c in enumerate(contract.columns) if at not in holders}
+    for way, at in ways.items() if contract.format == "json" else ():
+        if outer := next((way[:n] for n in range(1, len(way)) if way[:n] in ways), None):
+            message = f"{'.'.join(outer)!r} is read by another column, as a whole"
+            yield Misplaced(message, *DATASET, "properties", at, "physicalName")
 
 
 def _of_names(contract: Contract) -> Iterator[Misplaced]:
@@ -32,7 +54,7 @@ def _of_names(contract: Contract) -> Iterator[Misplaced]:
     if contract.dataset.endswith(HISTORY):
         yield Misplaced(f"dataset name {contract.dataset!r} ends in {HISTORY}, as histories do", *DATASET, "name")
     delivered = [column.delivered_name for column in contract.columns]
-    if (at := _first_twin(delivered)) is not None:
+    if contract.format == "csv" and (at := _first_twin(delivered)) is not None:
         yield Misplaced(f"two columns are delivered as {delivered[at]!r}", *DATASET, "properties", at)
     # A twin may come from the policy (two columns generalised to age_band) or from the path (extract_day).
     names = [contract.day_column] if contract.day_from_path else []

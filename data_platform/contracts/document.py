@@ -33,6 +33,8 @@ def ingest_hash(contract: Contract) -> str:
             "dialect": contract.dialect.model_dump(mode="json"),
             "day": [contract.day_column, contract.day_from_path],
         }
+        # What the platform has learnt since changes no older contract's hash.
+        | ({"format": contract.format, "unknown": contract.unknown_fields} if contract.format != "csv" else {})
     )
 
 

@@ -51,6 +51,9 @@ class ColumnProperties(CustomProperties):
     """What we add to a column of ODCS."""
 
     privacy: Privacy | None = Field(None, description="`hash`, `drop`, {generalise: age_band} or {keep: <purpose>}")
+    holds: Literal["unknown_fields"] | None = Field(
+        None, description="of JSON: `unknown_fields` for a text column with all that the contract does not name"
+    )
 
 
 class Column(Strict):
@@ -70,7 +73,7 @@ class Column(Strict):
     description: str = Field(min_length=1, description="what a value means; goes into comments, dbt and Feast")
     options: TypeOptions = Field(TypeOptions(), alias="logicalTypeOptions", description="what every value satisfies")
     quality: tuple[Quality, ...] = Field((), description="rules about this column")
-    custom: ColumnProperties = Field(ColumnProperties(), alias="customProperties", description="`privacy`")
+    custom: ColumnProperties = Field(ColumnProperties(), alias="customProperties", description="`privacy`, `holds`")
 
     @property
     def privacy(self) -> Privacy | None:
@@ -179,6 +182,7 @@ class Contract(Strict):
     tolerated_broken_share: float = 0.0
     missing_day: Literal["error", "empty"] = "empty"
     on_delivery: DeliveryPolicy = DeliveryPolicy()
+    format: Literal["csv", "json"] = "csv"
     dialect: Dialect = Dialect()
     # features
     entity: str | None = None
@@ -213,6 +217,11 @@ class Contract(Strict):
         """Names of all columns of the published table: also its rows' identity, and since when they are known."""
         identity = ("row_id",) if self.layer == "sources" else ()
         return (*identity, *(c.name for c in self.published_columns), "known_at")
+
+    @property
+    def unknown_fields(self) -> str | None:
+        """Name of the column for fields that the contract does not name, where it has one."""
+        return next((c.name for c in self.columns if c.custom.holds == "unknown_fields"), None)
 
     @property
     def is_personal(self) -> bool:

@@ -37,7 +37,9 @@ class Server(Strict):
     server: str = Field(description="`landing` or `warehouse`")
     type: Literal["local", "postgres"] = Field(description="`local` for sources, `postgres` for marts and features")
     path: str | None = Field(None, description="where deliveries land, like landing/shop/purchases/*.txt")
-    format: Literal["csv"] | None = Field(None, description="delimited text of any dialect")
+    format: Literal["csv", "json"] | None = Field(
+        None, description="`csv` for delimited text of any dialect, `json` for one object a line"
+    )
     host: str | None = Field(None, description="for the standard's sake; connections come from settings")
     port: int | None = Field(None, description="as host")
     database: str | None = Field(None, description="as host")
@@ -154,7 +156,8 @@ class Document(Strict):
             tolerated_broken_share=ours.tolerated_broken_share,
             missing_day=ours.missing_day,
             on_delivery=ours.on_delivery,
-            dialect=ours.dialect,
+            format=server.format or "csv",
+            dialect=ours.dialect if server.format != "json" else ours.dialect.of_json(),
             entity=ours.entity,
             event_timestamp=ours.event_timestamp,
             frequency_days=levels["frequency"].length.days if "frequency" in levels else 1,
@@ -184,6 +187,8 @@ class Document(Strict):
             )
         if is_source:
             self._lands_in_landing(server)
+            if server.format == "json" and (unfit := ours.dialect.unfit_for_json()):
+                raise Misplaced(f"{unfit} says nothing of JSON", at, "dialect", unfit)
         elif server.path is not None or server.db_schema != layer:
             raise Misplaced(f"a contract in contracts/{layer} is published in schema {layer}", "servers", 0, "schema")
 

@@ -82,6 +82,15 @@ class Dialect(Strict):
         "infer", description="`infer`: gzip when the name ends in .gz"
     )
 
+    def unfit_for_json(self) -> str:
+        """Name of a part that was given and says nothing of JSON, or an empty text."""
+        fitting = {"encoding", "nullValues", "compression"}
+        return next((name for name in self.model_dump(by_alias=True, exclude_unset=True) if name not in fitting), "")
+
+    def of_json(self) -> Dialect:
+        """The dialect of JSON, which tells an empty text from no value by itself."""
+        return self if "null_values" in self.model_fields_set else self.model_copy(update={"null_values": ()})
+
     @field_validator("separator")
     @classmethod
     def _is_one_character(cls, text: str) -> str:

@@ -188,7 +188,12 @@ FEATURES = dedent(
       - {property: eventTimestamp, value: event_at}
     """
 )
-PATHS = {"orders": "sources/shop/orders.odcs.yaml", "ftr_buyer": "features/ftr_buyer.odcs.yaml"}
+PATHS = {
+    "orders": "sources/shop/orders.odcs.yaml",
+    "ftr_buyer": "features/ftr_buyer.odcs.yaml",
+    "visits": "sources/web/visits.odcs.yaml",
+}
+VISITS = (Path(__file__).parents[2] / "integration/spark_jobs/project/contracts" / PATHS["visits"]).read_text("utf-8")
 
 
 def write_contract(root: Path, text: str, path: str | None = None) -> Path:

@@ -46,6 +46,7 @@ CHANGES = [
     ("text changed", False, "purpose: What was ordered.", "purpose: All that was ordered."),
     ("version changed", False, "version: 1.0.0", "version: 1.0.1"),
     ("arrival delay changed", False, "value: 2h", "value: 3h"),
+    ("format changed", False, "format: csv", "format: json"),
     ("location changed", False, "shop/orders/*.csv", "shop/orders/*.txt"),
     ("freshness changed", False, "property: freshness, value: 2", "property: freshness, value: 3"),
 ]  # fmt: skip

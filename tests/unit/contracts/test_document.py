@@ -46,6 +46,7 @@ def test_json_keeps_every_contract_of_the_project() -> None:
         ("physicalName: number", "physicalName: order", True),
         ("[shop, web]", "[shop, web, app]", True),
         ("value: drop", "value: hash", True),
+        ("format: csv", "format: json", True),
         ("value: 2h}", "value: 2h}\n  - {property: dialect, value: {separator: ;}}", True),
     ],
 )

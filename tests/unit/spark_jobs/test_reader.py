@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from spark_jobs import blocks
 from spark_jobs.blocks import read_block, read_slowly
-from spark_jobs.delimited import UnreadableFileError, read_file
-from spark_jobs.records import MAX_RECORD_BYTES, Layout
+from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
+from spark_jobs.text_files import read_file
 
 NAMES = ("a", "b", "c", "d")
 

@@ -1,4 +1,4 @@
-"""Delimited text files as Arrow batches of strings, in blocks, so that a large file is never in memory whole.
+"""Text files as Arrow batches of strings, in blocks, so that a large file is never in memory whole.
 
 Whatever the encoding, blocks are UTF-8: bytes that the file's encoding cannot decode become bytes that UTF-8 cannot
 decode either, so a broken row is found in one way and keeps its neighbours unharmed.
@@ -16,17 +16,13 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from data_platform.failures import PermanentFailure
-from spark_jobs.blocks import Block, read_block
-from spark_jobs.records import MAX_RECORD_BYTES, Incomplete, Layout, Record, is_blank, line_end, read_record
+from spark_jobs import blocks, json_lines
+from spark_jobs.headers import find_header
+from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
 
 # Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
 CHUNK_BYTES = 1 << 20
 UTF8 = {"utf-8", "utf8", "utf-8-sig"}
-
-
-class UnreadableFileError(PermanentFailure):
-    """A file as a whole cannot be read; its rows do not count."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +82,19 @@ def _utf8_chunks(stream: BinaryIO, encoding: str, chunk_bytes: int) -> Iterator[
 
 
 def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
+    read_block = json_lines.read_block if layout.json else blocks.read_block
     buffer, line, header_due, final = b"", 1, layout.header, False
     while not final:
         chunk = next(chunks, None)
         final = chunk is None
         buffer += chunk or b""
         if header_due:
-            header = _find_header(buffer, layout, name, final=final)
+            header = find_header(buffer, layout, name, final=final)
             if header is None:
                 continue
             line += buffer.count(b"\n", 0, header)
             buffer, header_due = buffer[header:], False
-        block = read_block(buffer, line, layout, final=final) if buffer else Block([], 0, 0)
+        block = read_block(buffer, line, layout, final=final) if buffer else blocks.Block([], 0, 0)
         for index, batch in enumerate(block.batches):
             yield Part(batch, 0 if index else block.records)
         line += buffer.count(b"\n", 0, block.consumed)
@@ -105,56 +102,5 @@ def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]
         if not final and len(buffer) > 2 * MAX_RECORD_BYTES and buffer.find(b"\n", 0, MAX_RECORD_BYTES) < 0:
             raise UnreadableFileError(
                 f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes",
-                hint="is it text of this dialect at all?",
+                hint="is it text of this dialect at all?" if not layout.json else "is there one object a line?",
             )
-
-
-def _find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> int | None:
-    """Position after the header, or None while it is not all there.
-
-    Raises:
-        UnreadableFileError: when the header is not the contract's.
-    """
-    position = 0
-    while position < len(buffer):
-        end = line_end(buffer, position)
-        if not is_blank(buffer, position, end, layout):
-            try:
-                record = read_record(buffer, position, layout, final=final)
-            except Incomplete:
-                return None
-            _check_header(buffer[position : record.end], record, layout, name)
-            return record.end
-        position = end
-    if not final:
-        return None
-    raise UnreadableFileError(
-        f"{name} is empty, not even a header", hint="ask the source to deliver it again, or withdraw it"
-    )
-
-
-def _check_header(text: bytes, record: Record, layout: Layout, name: str) -> None:
-    found = _rough_fields(text, layout) if record.error else record.fields or ()
-    names = [(field or "").strip() for field in found]
-    if not record.error and tuple(names) == layout.columns:
-        return
-    missing = [column for column in layout.columns if column not in names]
-    # Where the header is missing, the first line holds values; those of a confidential dataset are not shown.
-    shown = [n if n in layout.columns or not layout.confidential else "(not shown)" for n in names]
-    unknown = [s for n, s in zip(names, shown, strict=True) if n not in layout.columns]
-    differences = [
-        f"missing: {', '.join(missing)}" if missing else "",
-        f"not in the contract: {', '.join(unknown)}" if unknown else "",
-        "its quoting is broken" if record.error == "quote" else "",
-        "" if missing or unknown or record.error else "the order differs, or a name stands twice",
-    ]
-    raise UnreadableFileError(
-        f"{name}:1: the header differs from the contract; {'; '.join(filter(None, differences))}"
-        f" (found: {', '.join(shown)}; contract: {', '.join(layout.columns)})",
-        hint="correct the file, or change the contract's columns if the source has changed",
-    )
-
-
-def _rough_fields(text: bytes, layout: Layout) -> list[str]:
-    line = text.decode(errors="backslashreplace").strip("\r\n")
-    return [f.strip(layout.quote or "") if layout.quote else f for f in line.split(layout.separator)]

@@ -1,0 +1,184 @@
+"""The reader of JSON lines: every value as it stands, every line accounted for, nothing guessed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_jobs.corrections import read_text
+from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
+from spark_jobs.text_files import read_file
+
+HOW = Layout(
+    columns=("id", "page.url", "page.view.ms", "tags", "id", "rest"),
+    names=("id", "url", "duration_ms", "tags", "id_again", "rest"),
+    header=False,
+    json=True,
+    unknown="rest",
+)
+STRICT = Layout(columns=("id", "page.url"), names=("id", "url"), header=False, json=True)
+
+
+def read(tmp: Path, content: bytes, how: Layout = HOW, **options: Any) -> list[dict[str, Any]]:
+    file = tmp / "x.jsonl"
+    file.write_bytes(content)
+    parts = list(read_file(file, how, name="landing/x.jsonl", **options))
+    rows = [row for part in parts if part.batch is not None for row in part.batch.to_pylist()]
+    assert sum(part.records for part in parts) == len(rows)
+    return sorted(rows, key=lambda row: row["line"])
+
+
+def one(tmp: Path, text: str, how: Layout = HOW) -> dict[str, Any]:
+    (row,) = read(tmp, text.encode("utf-8", "surrogatepass"), how)
+    return row
+
+
+def test_nested_fields_are_columns_and_the_rest_is_kept(tmp_path: Path) -> None:
+    row = one(
+        tmp_path,
+        '{"id": 7, "page": {"url": "/a", "view": {"ms": 12.50}, "ref": null}, "tags": ["x", {"y": 1}],'
+        ' "new": {"a": true}}',
+    )
+    assert row["error"] is None
+    assert (row["id"], row["id_again"], row["url"], row["duration_ms"]) == ("7", "7", "/a", "12.50")
+    assert row["tags"] == '["x",{"y":1}]'
+    assert json.loads(row["rest"]) == {"page": {"ref": None}, "new": {"a": True}}
+    assert row["line"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ('{"id": 1, "page": null}', None),
+        ('{"id": 1}', None),
+        ('{"id": 1, "page": {"url": null}}', None),
+        ('{"id": 1, "page": {"url": ""}}', ""),
+        ('{"id": 1, "page": {"url": false}}', "false"),
+        ('{"id": 1, "page": {"url": {"b": 1, "a": [0.1]}}}', '{"a":[0.1],"b":1}'),
+    ],
+)
+def test_what_is_absent_and_what_is_text(text: str, url: str | None, tmp_path: Path) -> None:
+    row = one(tmp_path, text)
+    assert (row["error"], row["url"], row["rest"]) == (None, url, None)
+
+
+@pytest.mark.parametrize(
+    "number", ["0", "-1", "12345678901234567890123456789", "0.1000", "123456789.123456789", "1E+400", "-0.0"]
+)
+def test_no_digit_of_a_number_is_lost(number: str, tmp_path: Path) -> None:
+    row = one(tmp_path, f'{{"id": {number}, "unknown": {number}}}')
+    assert row["id"] == number
+    kept = json.loads(row["rest"], parse_float=Decimal)["unknown"]
+    assert Decimal(kept) == Decimal(number)
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('{"id": 1', "json"),
+        ('{"id": 1}}', "json"),
+        ('{"id": 1} {"id": 2}', "json"),
+        ("[1, 2]", "json"),
+        ('"text"', "json"),
+        ("null", "json"),
+        ("{'id': 1}", "json"),
+        ('{"id": NaN}', "json"),
+        ('{"id": -Infinity}', "json"),
+        ('{"id": 1, "id": 2}', "json"),
+        ('{"page": {"url": 1, "url": 1}}', "json"),
+        ('{"id": ' + "9" * 5000 + "}", "json"),
+        ('{"id": ' + "[" * 100_000 + "}", "json"),
+        ('{"id": ' + "[" * 5000 + "]" * 5000 + "}", "json"),
+        ('{"id": "\\u0000"}', "encoding"),
+        ('{"id": "\\ud800"}', "encoding"),
+        ('{"who knows": "\\udc80"}', "encoding"),
+    ],
+)
+def test_a_broken_line_is_one_broken_row_and_its_neighbours_are_whole(line: str, rule: str, tmp_path: Path) -> None:
+    rows = read(tmp_path, f'{{"id": "a"}}\n{line}\r\n\n{{"id": "b"}}'.encode())
+    assert [(row["line"], row["error"]) for row in rows] == [(1, None), (2, rule), (4, None)]
+    assert [row["id"] for row in rows] == ["a", None, "b"]
+    assert rows[1]["raw"] == line
+
+
+def test_undecodable_bytes_break_their_line_only(tmp_path: Path) -> None:
+    rows = read(tmp_path, b'{"id": "a"}\n{"id": "\xff"}\n{"id": "b"}\n')
+    assert [row["error"] for row in rows] == [None, "encoding", None]
+    assert rows[1]["raw"] == r'{"id": "\xff"}'
+
+
+def test_a_value_that_cannot_be_written_names_its_column_and_spares_the_others(tmp_path: Path) -> None:
+    row = one(tmp_path, '{"id": 3, "page": {"url": "\\u0000"}}')
+    assert (row["error"], row["error_column"], row["id"], row["url"]) == ("encoding", "url", "3", None)
+
+
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        ('{"id": 1, "page": {"ref": {"a": 1}}}', "page.ref.a"),
+        ('{"id": 1, "page": "/a"}', "page"),
+        ('{"id": 1, "somebody@shop.example ": 1}', None),
+    ],
+)
+def test_without_a_column_for_them_unknown_fields_break_the_row(line: str, column: str | None, tmp_path: Path) -> None:
+    row = one(tmp_path, line, STRICT)
+    assert (row["error"], row["error_column"], row["id"]) == ("unknown_field", column, None)
+
+
+def test_the_name_of_an_unknown_field_is_not_told_beside_personal_data(tmp_path: Path) -> None:
+    confidential = Layout(**{**vars(STRICT), "confidential": True})
+    assert one(tmp_path, '{"anna": 1}', confidential)["error_column"] is None
+
+
+@given(
+    objects=st.lists(
+        st.fixed_dictionaries(
+            {"id": st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)},
+            optional={"new": st.integers() | st.booleans()},
+        ),
+        max_size=6,
+    ),
+    chunk=st.sampled_from([1, 5, 64, 1 << 20]),
+    newline=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_json_writes_is_read_back_in_chunks_of_any_size(
+    objects: list[dict[str, Any]], chunk: int, newline: str, tmp_path_factory: Any
+) -> None:
+    content = newline.join(json.dumps(o, ensure_ascii=False) for o in objects)
+    rows = read(tmp_path_factory.mktemp("json"), content.encode(), chunk_bytes=chunk)
+    assert [row["id"] for row in rows] == [o["id"] for o in objects]
+    assert [json.loads(row["rest"] or "{}") for row in rows] == [{k: o[k] for k in o if k == "new"} for o in objects]
+
+
+def test_gzip_a_byte_order_mark_and_another_encoding(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl.gz"
+    file.write_bytes(gzip.compress('\ufeff{"id": "é"}\n'.encode()))
+    (part, *_) = read_file(file, HOW, name="x")
+    assert part.batch is not None
+    assert part.batch.to_pylist()[0]["id"] == "é"
+    assert one_encoded(tmp_path, "utf-16") == "é"
+
+
+def one_encoded(tmp: Path, encoding: str) -> str:
+    how = Layout(**{**vars(HOW), "encoding": encoding})
+    (row,) = read(tmp, '{"id": "é"}'.encode(encoding), how)
+    return str(row["id"])
+
+
+def test_a_line_without_end_is_no_json_lines_file(tmp_path: Path) -> None:
+    content = b'{"id": "' + b"x" * (2 * MAX_RECORD_BYTES + 10)
+    with pytest.raises(UnreadableFileError, match="one object a line"):
+        read(tmp_path, content, chunk_bytes=1 << 18)
+
+
+def test_a_corrected_text_is_one_object() -> None:
+    assert read_text('{"id": 5}', 9, HOW).to_pylist()[0]["id"] == "5"
+    (row,) = read_text('{"id": 5}\n{"id": 6}', 9, HOW).to_pylist()
+    assert (row["line"], row["error"]) == (9, "json")
