@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.contracts.model import Contract
 from data_platform.privacy import decrypt, encrypter, quarantine_key
-from spark_jobs import json_lines
+from spark_jobs import objects
 from spark_jobs.blocks import Rows, read_slowly, reader_schema
 from spark_jobs.deliveries import Source, merge_small, with_delivery
 from spark_jobs.reading import frame_of, layout_of
@@ -51,10 +51,10 @@ def _rows_of(corrections: Sequence[Correction], layout: Layout, key: bytes) -> I
 
 
 def read_text(text: str, line: int, layout: Layout) -> pa.RecordBatch:
-    """The one record of a text; one with rule ``fields`` (of JSON: ``json``) where it is none, or several."""
-    read = json_lines.read_block if layout.json else read_slowly
+    """The one record of a text, which is JSON unless files are delimited; a broken one where it is none, or several."""
+    read, rule = (read_slowly, "fields") if layout.format == "csv" else (objects.read_block, "json")
     block = read(text.encode(), line, layout, final=True)
     if block.records == 1:
         return block.batches[0]
-    broken = Rows([line], ["json" if layout.json else "fields"], [None], [text], [(None,) * len(layout.names)])
+    broken = Rows([line], [rule], [None], [text], [(None,) * len(layout.names)])
     return broken.batch(reader_schema(layout))

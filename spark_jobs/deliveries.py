@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from spark_jobs import table_files, text_files
 from spark_jobs.blocks import reader_schema
 from spark_jobs.records import Layout, UnreadableFileError
-from spark_jobs.text_files import read_file
 
 # Columns beside those of the reader, with Spark's types. A file ends with a row of line 0, which tells how many
 # records were counted at their borders, or why the file cannot be read.
@@ -49,6 +49,7 @@ def rows_of(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordBatc
 
 
 def _each_file(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordBatch]:
+    read_file = text_files.read_file if layout.format in {"csv", "json"} else table_files.read_file
     for source in sources:
         records = 0
         try:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROWS_PER_FILE = 2_000_000
-GZIP_RATIO = 6
+COMPRESSED, RATIO = (".gz", ".zst"), 6
 SHOWN_FIELDS = 10
 LOCK_SPACE = 7_410_002
 # What came is read; then, which of it row overrides speak of is known, and that is read again.
@@ -93,7 +93,7 @@ def batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     batch: list[Delivery] = []
     size = 0
     for delivery in deliveries:
-        text = delivery.size_bytes * (GZIP_RATIO if delivery.path.endswith(".gz") else 1)
+        text = delivery.size_bytes * (RATIO if delivery.path.endswith(COMPRESSED) else 1)
         if batch and size + text > limit:
             yield batch
             batch, size = [], 0

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 G = TypeVar("G")
-COMPRESSION = {"gzip": True, "none": False, "infer": None}
 BYTES_PER_TASK = 8_000_000
 MOST_TASKS = 64
 
@@ -43,9 +42,9 @@ def layout_of(contract: Contract) -> Layout:
         quote=dialect.quote,
         header=dialect.header and contract.format == "csv",
         encoding=dialect.encoding,
-        gzip=COMPRESSION[dialect.compression],
+        compression=dialect.compression,
         confidential=contract.is_personal,
-        json=contract.format == "json",
+        format=contract.format,
         unknown=contract.unknown_fields,
     )
 

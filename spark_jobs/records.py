@@ -32,8 +32,8 @@ class Layout:
         names: the contract's names of the same columns.
         separator: one ASCII character, or None for runs of blanks.
         confidential: values must not be shown in messages.
-        json: an object a line; ``columns`` are then ways to its fields, like ``page.url``.
-        unknown: of JSON, the contract's name of the column for all fields that it does not name.
+        format: other than ``csv``, ``columns`` are ways to fields of an object, like ``page.url``.
+        unknown: of these, the contract's name of the column for all fields that it does not name.
     """
 
     columns: tuple[str, ...]
@@ -42,9 +42,9 @@ class Layout:
     quote: str | None = '"'
     header: bool = True
     encoding: str = "utf-8"
-    gzip: bool | None = None
+    compression: Literal["none", "gzip", "zstd", "infer"] = "infer"
     confidential: bool = False
-    json: bool = False
+    format: Literal["csv", "json", "parquet", "orc"] = "csv"
     unknown: str | None = None
 
     @cached_property

@@ -11,17 +11,20 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from spark_jobs import blocks, json_lines
+from spark_jobs import blocks, objects
 from spark_jobs.headers import find_header
 from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
 
 # Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
 CHUNK_BYTES = 1 << 20
+MAX_ARRAY_BYTES = 64 << 20
+AGAIN = "ask the source to deliver it again"
 UTF8 = {"utf-8", "utf8", "utf-8-sig"}
 
 
@@ -43,18 +46,24 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
         with _open(file, layout) as stream:
             yield from _parts(_utf8_chunks(stream, layout.encoding, chunk_bytes), layout, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UnreadableFileError(
-            f"{name} is not a whole gzip file: {error}", hint="ask the source to deliver it again"
-        ) from None
+        raise UnreadableFileError(f"{name} is not a whole gzip file: {error}", hint=AGAIN) from None
     except OSError as error:
+        if error.errno is None:  # of Arrow's
+            raise UnreadableFileError(f"{name} is not a whole zstd file: {error}", hint=AGAIN) from None
         raise UnreadableFileError(
             f"{name} cannot be read: {error.strerror or error}", hint="check the file and its rights"
         ) from None
 
 
 def _open(file: Path, layout: Layout) -> BinaryIO:
-    compressed = file.suffix == ".gz" if layout.gzip is None else layout.gzip
-    return gzip.open(file) if compressed else file.open("rb")  # type: ignore[return-value]
+    named = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix)
+    match named if layout.compression == "infer" else layout.compression:
+        case "gzip":
+            return gzip.open(file)  # type: ignore[return-value]
+        case "zstd":
+            return pa.input_stream(str(file), compression="zstd")
+        case _:
+            return file.open("rb")
 
 
 def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
@@ -82,7 +91,13 @@ def _utf8_chunks(stream: BinaryIO, encoding: str, chunk_bytes: int) -> Iterator[
 
 
 def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
-    read_block = json_lines.read_block if layout.json else blocks.read_block
+    if layout.format == "json":
+        chunks, is_array = _look_ahead(chunks)
+        if is_array:
+            for block in objects.read_array(_whole(chunks, name), layout, name):
+                yield from (Part(batch, block.records) for batch in block.batches)
+            return
+    read_block = objects.read_block if layout.format == "json" else blocks.read_block
     buffer, line, header_due, final = b"", 1, layout.header, False
     while not final:
         chunk = next(chunks, None)
@@ -102,5 +117,27 @@ def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]
         if not final and len(buffer) > 2 * MAX_RECORD_BYTES and buffer.find(b"\n", 0, MAX_RECORD_BYTES) < 0:
             raise UnreadableFileError(
                 f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes",
-                hint="is it text of this dialect at all?" if not layout.json else "is there one object a line?",
+                hint="is it text of this dialect at all?" if layout.format == "csv" else "is there one object a line?",
             )
+
+
+def _look_ahead(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bool]:
+    """The chunks again, and whether they begin with the bracket of an array."""
+    read: list[bytes] = []
+    for chunk in chunks:
+        read.append(chunk)
+        if text := chunk.lstrip(b" \t\r\n"):
+            return chain(read, chunks), text.startswith(b"[")
+    return iter(read), False
+
+
+def _whole(chunks: Iterator[bytes], name: str) -> bytes:
+    read = bytearray()
+    for chunk in chunks:
+        read += chunk
+        if len(read) > MAX_ARRAY_BYTES:
+            raise UnreadableFileError(
+                f"{name} is an array of more than {MAX_ARRAY_BYTES // 2**20} MB, which must be in memory whole",
+                hint="ask the source for one object a line, or for several files",
+            )
+    return bytes(read)

@@ -23,15 +23,15 @@ def broken_rules(contract: Contract) -> Iterator[Misplaced]:
     yield from _of_day_and_unit(contract)
     yield from _of_features(contract)
     yield from _of_quality(contract)
-    yield from _of_json(contract)
+    yield from _of_objects(contract)
 
 
-def _of_json(contract: Contract) -> Iterator[Misplaced]:
+def _of_objects(contract: Contract) -> Iterator[Misplaced]:
     holders = [at for at, column in enumerate(contract.columns) if column.custom.holds]
     for at in holders:
         column, place = contract.columns[at], (*DATASET, "properties", at)
-        if contract.format != "json":
-            yield Misplaced("only JSON has fields that nobody named: the server's format is not json", *place, OURS)
+        if contract.format == "csv":
+            yield Misplaced("delimited text has no fields beside those of its header", *place, OURS)
         if at != holders[0]:
             yield Misplaced("two columns hold the unknown fields", *place, OURS)
         if column.physical_type != "text" or column.required or column.primary_key:
@@ -41,7 +41,7 @@ def _of_json(contract: Contract) -> Iterator[Misplaced]:
                 "beside personal data, fields that nobody knows are personal, too", *place, "classification"
             )
     ways = {tuple(c.delivered_name.split(".")): at for at, c in enumerate(contract.columns) if at not in holders}
-    for way, at in ways.items() if contract.format == "json" else ():
+    for way, at in ways.items() if contract.format != "csv" else ():
         if outer := next((way[:n] for n in range(1, len(way)) if way[:n] in ways), None):
             message = f"{'.'.join(outer)!r} is read by another column, as a whole"
             yield Misplaced(message, *DATASET, "properties", at, "physicalName")

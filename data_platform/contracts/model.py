@@ -29,6 +29,7 @@ from data_platform.contracts.quality import Quality
 
 __all__ = ["Column", "Contract", "Dialect", "Privacy", "Quality", "Severity", "TypeOptions"]
 
+Format = Literal["csv", "json", "parquet", "orc"]
 LOGICAL_OF_PHYSICAL = {
     "text": "string",
     "uuid": "string",
@@ -52,7 +53,7 @@ class ColumnProperties(CustomProperties):
 
     privacy: Privacy | None = Field(None, description="`hash`, `drop`, {generalise: age_band} or {keep: <purpose>}")
     holds: Literal["unknown_fields"] | None = Field(
-        None, description="of JSON: `unknown_fields` for a text column with all that the contract does not name"
+        None, description="`unknown_fields`: a text column for all that the contract does not name, unless of csv"
     )
 
 
@@ -182,7 +183,7 @@ class Contract(Strict):
     tolerated_broken_share: float = 0.0
     missing_day: Literal["error", "empty"] = "empty"
     on_delivery: DeliveryPolicy = DeliveryPolicy()
-    format: Literal["csv", "json"] = "csv"
+    format: Format = "csv"
     dialect: Dialect = Dialect()
     # features
     entity: str | None = None

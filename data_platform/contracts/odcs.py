@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_platform.contracts.model import Column, Contract
+from data_platform.contracts.model import Column, Contract, Format
 from data_platform.contracts.parts import CustomProperties, DeliveryPolicy, Dialect, Duration, Misplaced, Strict
 from data_platform.contracts.quality import Quality
 
@@ -37,8 +37,8 @@ class Server(Strict):
     server: str = Field(description="`landing` or `warehouse`")
     type: Literal["local", "postgres"] = Field(description="`local` for sources, `postgres` for marts and features")
     path: str | None = Field(None, description="where deliveries land, like landing/shop/purchases/*.txt")
-    format: Literal["csv", "json"] | None = Field(
-        None, description="`csv` for delimited text of any dialect, `json` for one object a line"
+    format: Format | None = Field(
+        None, description="`csv` for delimited text of any dialect; `json` for lines or an array; `parquet`, `orc`"
     )
     host: str | None = Field(None, description="for the standard's sake; connections come from settings")
     port: int | None = Field(None, description="as host")
@@ -157,7 +157,7 @@ class Document(Strict):
             missing_day=ours.missing_day,
             on_delivery=ours.on_delivery,
             format=server.format or "csv",
-            dialect=ours.dialect if server.format != "json" else ours.dialect.of_json(),
+            dialect=ours.dialect if (server.format or "csv") == "csv" else ours.dialect.of_objects(),
             entity=ours.entity,
             event_timestamp=ours.event_timestamp,
             frequency_days=levels["frequency"].length.days if "frequency" in levels else 1,
@@ -187,8 +187,8 @@ class Document(Strict):
             )
         if is_source:
             self._lands_in_landing(server)
-            if server.format == "json" and (unfit := ours.dialect.unfit_for_json()):
-                raise Misplaced(f"{unfit} says nothing of JSON", at, "dialect", unfit)
+            if server.format and server.format != "csv" and (unfit := ours.dialect.unfit_for(server.format)):
+                raise Misplaced(f"{unfit} says nothing of {server.format}", at, "dialect", unfit)
         elif server.path is not None or server.db_schema != layer:
             raise Misplaced(f"a contract in contracts/{layer} is published in schema {layer}", "servers", 0, "schema")
 

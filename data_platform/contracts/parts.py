@@ -78,17 +78,17 @@ class Dialect(Strict):
     quote: str | None = Field('"', description="the character around fields that hold separators; null for none")
     decimal: Literal[".", ","] = Field(".", description="what stands before the decimals of a number")
     null_values: tuple[str, ...] = Field(("",), alias="nullValues", description="texts that mean: no value")
-    compression: Literal["none", "gzip", "infer"] = Field(
-        "infer", description="`infer`: gzip when the name ends in .gz"
+    compression: Literal["none", "gzip", "zstd", "infer"] = Field(
+        "infer", description="`infer`: gzip or zstd when the name ends in .gz or .zst"
     )
 
-    def unfit_for_json(self) -> str:
-        """Name of a part that was given and says nothing of JSON, or an empty text."""
-        fitting = {"encoding", "nullValues", "compression"}
+    def unfit_for(self, form: str) -> str:
+        """Name of a part that was given and says nothing of files of a format, or an empty text."""
+        fitting = {"json": {"encoding", "nullValues", "compression"}}.get(form, {"nullValues"})
         return next((name for name in self.model_dump(by_alias=True, exclude_unset=True) if name not in fitting), "")
 
-    def of_json(self) -> Dialect:
-        """The dialect of JSON, which tells an empty text from no value by itself."""
+    def of_objects(self) -> Dialect:
+        """The dialect of formats that tell an empty text from no value by themselves."""
         return self if "null_values" in self.model_fields_set else self.model_copy(update={"null_values": ()})
 
     @field_validator("separator")

@@ -243,9 +243,9 @@ def test_bytes_that_an_encoding_does_not_know_break_the_row(tmp_path: Path) -> N
     assert found[1]["error_column"] == "b"
 
 
-@pytest.mark.parametrize("how", [layout(gzip=True), layout()])
+@pytest.mark.parametrize("how", [layout(compression="gzip"), layout()])
 def test_gzip_by_contract_or_by_name(how: Layout, tmp_path: Path) -> None:
-    name = "x.csv.gz" if how.gzip is None else "x.bin"
+    name = "x.csv.gz" if how.compression == "infer" else "x.bin"
     file = written(tmp_path, gzip.compress(b"1,2,3\n"), name)
     assert values(read(file, how), how) == [("1", "2", "3")]
 

@@ -1,4 +1,4 @@
-"""A source that delivers JSON lines needs a contract and nothing else."""
+"""A source that delivers JSON, Parquet or ORC needs a contract and nothing else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.orc
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
 from data_platform.cli.main import build_app
+from data_platform.contracts.load import get_contracts
 from data_platform.intervals import Interval
 from data_platform.orchestrate import open_work
 from data_platform.runs import StepLog
@@ -90,3 +94,26 @@ def test_a_broken_object_is_mended_by_an_override(landing: Path, tmp_path: Path)
     assert done.exit_code == 0, done.output
     run_id, _ = take("ingest", "stage")
     assert [row["price_usd"] for row in staged(run_id)] == [None, Decimal("1.500")]
+
+
+@pytest.mark.parametrize("form", ["parquet", "orc"])
+def test_a_table_file_is_read_by_the_same_contract(form: str, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = {"format": form, "location": f"landing/web/visits/*.{form}"}
+    monkeypatch.setitem(get_contracts()._by_dataset, "visits", get_contracts()["visits"].model_copy(update=other))
+    pages = [{"url": f"/{n}", "product": {"price": Decimal(n) / 8, "colour": "red"}} for n in range(3)]
+    table = pa.table(
+        {
+            "id": ["v0", "v1", None],
+            "at": [f"{DAY}T10:00:0{n}Z" for n in range(3)],
+            "page": pages,
+        }
+    )
+    write = pyarrow.parquet.write_table if form == "parquet" else pyarrow.orc.write_table
+    write(table, landing / f"a.{form}")
+    (landing / f"b.{form}").write_bytes(b"PAR1 or not")
+    run_id, logs = take("ingest", "gate:ingest", "stage", "gate:stage")
+    told, failed = logs["ingest"].lines
+    assert (told["rows_read"], told["rows_live"], told["rows_quarantined"]) == (3, 2, 1)
+    assert "1 unknown field: page.product.colour (2 rows)" in told["message"]
+    assert f"landing/web/visits/b.{form} is not a whole {form} file" in failed["message"]
+    assert [str(row["price_usd"]) for row in staged(run_id)] == ["0.000", "0.125"]
