@@ -12,6 +12,7 @@ from data_platform.answers import held_deliveries
 from data_platform.clock import business_date, due_day
 from data_platform.contracts.load import get_contracts
 from data_platform.culprits import JUDGED, Undecided, find_culprits
+from data_platform.extraction import extract
 from data_platform.failures import GateFailure, InputError
 from data_platform.intervals import Interval
 from data_platform.ledger import discover
@@ -59,6 +60,10 @@ def open_work(
         InputError, PermanentFailure: as ``look``.
     """
     names = tuple(sorted(set(datasets)))
+    if not dry_run:
+        for contract in staleness.source_contracts(names):
+            if contract.extract:
+                extract(contract)
     with transaction() as connection:
         found = look(connection, asked, names)
         through = through_day_of(connection, asked)

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     warehouse_password_training: SecretStr = SecretStr("")
     warehouse_password_steward: SecretStr = SecretStr("")
 
+    source_urls: dict[str, SecretStr] = Field(
+        {}, description='databases of sources: {"crm": "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"}'
+    )
+
     postgres_port: int = Field(0, description="port of the embedded PostgreSQL")
     postgres_superuser_password: SecretStr = SecretStr("")
 
@@ -85,6 +89,15 @@ class Settings(BaseSettings):
         if parts.password:
             raise ValueError("must not hold a password; set WAREHOUSE_PASSWORD_PLATFORM and its siblings")
         return url
+
+    @field_validator("source_urls")
+    @classmethod
+    def _are_databases(cls, urls: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for source, url in urls.items():
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or not parts.path.strip("/"):
+                raise ValueError(f"{source} must look like postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return urls
 
     @field_validator("alert_webhook_url")
     @classmethod

@@ -36,7 +36,7 @@ def layout_of(contract: Contract) -> Layout:
     except LookupError:
         raise InputError(f"{contract.path}: the dialect's encoding {dialect.encoding!r} is unknown") from None
     return Layout(
-        columns=tuple(c.delivered_name for c in contract.columns),
+        columns=tuple(c.name if contract.extract else c.delivered_name for c in contract.columns),
         names=tuple(c.name for c in contract.columns),
         separator=None if dialect.separator == "blanks" else dialect.separator,
         quote=dialect.quote,

@@ -8,6 +8,9 @@ import typer
 
 from data_platform.answers import answer, held_deliveries
 from data_platform.cli.output import JsonOption, console, print_json, show
+from data_platform.cli.runs import DatasetsOption
+from data_platform.extraction import extract as take_out
+from data_platform.staleness import source_contracts
 from data_platform.warehouse.connection import query, transaction
 from data_platform.withdrawals import withdraw as withdraw_path
 from data_platform.words import count_of
@@ -20,12 +23,23 @@ PathsArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to ``dp``."""
+    app.command("extract")(extract)
     app.command("withdraw")(withdraw)
     group = typer.Typer(help="Which deliveries count, and those that wait for an answer.", no_args_is_help=True)
     group.command("list")(deliveries_list)
     group.command("accept")(deliveries_accept)
     group.command("refuse")(deliveries_refuse)
     app.add_typer(group, name="deliveries")
+
+
+def extract(
+    dataset: DatasetsOption = [],  # noqa: B006 - see run
+    compare: Annotated[bool, typer.Option("--compare", help="Look at all days now, for deleted rows.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring tables of other databases into landing, as far as they have changed; each run does so by itself."""
+    done = [take_out(c, compare=compare) for c in source_contracts(dataset) if c.extract]
+    show("extracted", [vars(each) for each in done], as_json=as_json)
 
 
 def withdraw(

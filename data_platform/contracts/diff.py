@@ -51,6 +51,7 @@ def _of_dataset(old: Contract, new: Contract) -> Iterator[Change]:
         ("unit key changed", True, lambda contract: contract.unit_key),
         ("table changed", True, lambda contract: contract.table),
         ("dialect changed", False, lambda contract: contract.dialect.model_dump(exclude_defaults=True)),
+        ("extract changed", False, lambda contract: contract.extract),
         ("format changed", False, lambda contract: contract.format),
         ("location changed", False, lambda contract: contract.location),
         ("owner changed", False, lambda contract: contract.owner),

@@ -19,6 +19,7 @@ from data_platform.contracts.parts import (
     CustomProperties,
     DeliveryPolicy,
     Dialect,
+    Extract,
     Misplaced,
     Privacy,
     Severity,
@@ -174,7 +175,7 @@ class Contract(Strict):
     columns: tuple[Column, ...]
     quality: tuple[Quality, ...] = ()
     # how it comes about
-    kind: Literal["events", "snapshot", "interval", "keyed"]
+    kind: Literal["events", "snapshot", "table", "interval", "keyed"]
     day_column: str = Field(description="published column with the UTC day a row belongs to")
     day_from_path: bool = Field(False, description="snapshot: the day is {extract_day} in the path")
     unit_key: str | None = Field(None, description="keyed: all rows of one value are rewritten together")
@@ -183,6 +184,7 @@ class Contract(Strict):
     tolerated_broken_share: float = 0.0
     missing_day: Literal["error", "empty"] = "empty"
     on_delivery: DeliveryPolicy = DeliveryPolicy()
+    extract: Extract | None = Field(None, description="table: how its rows become deliveries")
     format: Format = "csv"
     dialect: Dialect = Dialect()
     # features

@@ -9,7 +9,15 @@ from typing import Literal
 from pydantic import Field
 
 from data_platform.contracts.model import Column, Contract, Format
-from data_platform.contracts.parts import CustomProperties, DeliveryPolicy, Dialect, Duration, Misplaced, Strict
+from data_platform.contracts.parts import (
+    CustomProperties,
+    DeliveryPolicy,
+    Dialect,
+    Duration,
+    Extract,
+    Misplaced,
+    Strict,
+)
 from data_platform.contracts.quality import Quality
 
 LAYERS = ("sources", "marts", "features")
@@ -73,9 +81,10 @@ class ServiceLevel(Strict):
 class DatasetProperties(CustomProperties):
     """What we add to a contract of ODCS."""
 
-    kind: Literal["events", "snapshot"] | None = Field(
-        None, alias="datasetKind", description="of a source: rows of their own days, or full extracts"
+    kind: Literal["events", "snapshot", "table"] | None = Field(
+        None, alias="datasetKind", description="of a source: rows of their own days, full extracts, or another database"
     )
+    extract: Extract | None = Field(None, description="of a table: how its rows are taken out of its database")
     materialization: Literal["interval", "keyed"] | None = Field(
         None, description="of marts and features: rebuilt by day, or by key"
     )
@@ -151,19 +160,24 @@ class Document(Strict):
             day_column=ours.event_day or "extract_day",
             day_from_path=ours.extract_day == "path",
             unit_key=ours.unit_key,
-            location=server.path,
+            location=server.path if ours.extract is None else f"landing/{path.parts[1]}/{table.name}/*.jsonl",
+            extract=ours.extract,
             arrival_delay=ours.arrival_delay,
             tolerated_broken_share=ours.tolerated_broken_share,
             missing_day=ours.missing_day,
             on_delivery=ours.on_delivery,
-            format=server.format or "csv",
-            dialect=ours.dialect if (server.format or "csv") == "csv" else ours.dialect.of_objects(),
+            format=self._format,
+            dialect=ours.dialect if self._format == "csv" else ours.dialect.of_objects(),
             entity=ours.entity,
             event_timestamp=ours.event_timestamp,
             frequency_days=levels["frequency"].length.days if "frequency" in levels else 1,
             freshness=levels["freshness"].length if "freshness" in levels else None,
             retention=levels["retention"].length if "retention" in levels else None,
         )
+
+    @property
+    def _format(self) -> Format:
+        return "json" if self.ours.extract else self.servers[0].format or "csv"
 
     def _fits_its_folder(self, path: Path) -> None:
         ours, (server,), layer = self.ours, self.servers, path.parts[0]
@@ -175,22 +189,37 @@ class Document(Strict):
         is_source = layer == "sources"
         if (ours.kind is not None) != is_source or (ours.materialization is not None) == is_source:
             raise Misplaced("contracts/sources declare datasetKind, marts and features declare materialization", at)
-        if (ours.event_day is None) == (ours.extract_day is None):
-            raise Misplaced("exactly one of eventDay and extractDay tells the day of a row", at)
-        if ours.extract_day and not is_source:
-            raise Misplaced("only deliveries have an extractDay; name the eventDay", at, "extractDay")
-        if ours.kind == "snapshot" and not ours.extract_day:
-            raise Misplaced("a snapshot's day is that of its extract: say extractDay: path", at, "eventDay")
-        if server.type != ("local" if is_source else "postgres"):
+        self._tells_the_day(layer)
+        is_table = ours.kind == "table"
+        if server.type != ("local" if is_source and not is_table else "postgres"):
             raise Misplaced(
-                "the server of a source is local, that of marts and features postgres", "servers", 0, "type"
+                "the server of a source is local, that of a table, of marts and features postgres", "servers", 0, "type"
             )
-        if is_source:
+        if is_table != (ours.extract is not None):
+            raise Misplaced("a table of another database, and nothing else, says how to `extract` it", at)
+        if is_table:
+            self._is_of_another_database(server)
+        elif is_source:
             self._lands_in_landing(server)
             if server.format and server.format != "csv" and (unfit := ours.dialect.unfit_for(server.format)):
                 raise Misplaced(f"{unfit} says nothing of {server.format}", at, "dialect", unfit)
         elif server.path is not None or server.db_schema != layer:
             raise Misplaced(f"a contract in contracts/{layer} is published in schema {layer}", "servers", 0, "schema")
+
+    def _tells_the_day(self, layer: str) -> None:
+        ours, at = self.ours, "customProperties"
+        if (ours.event_day is None) == (ours.extract_day is None):
+            raise Misplaced("exactly one of eventDay and extractDay tells the day of a row", at)
+        if ours.extract_day and layer != "sources":
+            raise Misplaced("only deliveries have an extractDay; name the eventDay", at, "extractDay")
+        if ours.kind == "snapshot" and not ours.extract_day:
+            raise Misplaced("a snapshot's day is that of its extract: say extractDay: path", at, "eventDay")
+
+    def _is_of_another_database(self, server: Server) -> None:
+        if unfit := next((name for name in ("path", "format") if getattr(server, name) is not None), None):
+            raise Misplaced(f"a table has no {unfit}", "servers", 0, unfit)
+        if self.ours.extract_day or "dialect" in self.ours.model_fields_set:
+            raise Misplaced("a table has an eventDay, and no dialect", "customProperties")
 
     def _lands_in_landing(self, server: Server) -> None:
         location = server.path or ""

@@ -115,6 +115,22 @@ class Dialect(Strict):
         return name
 
 
+class Extract(Strict):
+    """How rows are taken out of a table of another database."""
+
+    table: str = Field(min_length=1, description="its name")
+    db_schema: str = Field("public", alias="schema", description="the schema that it stands in")
+    cursor: str = Field(
+        min_length=1, description="column that grows with each change of a row: a time, or a number of a sequence"
+    )
+    overlap: Duration = Field(
+        "15m", validate_default=True, description="how long a transaction of the source may take; of a time only"
+    )
+    compare_every: Duration = Field(
+        "7d", alias="compareEvery", validate_default=True, description="after what time deleted rows are looked for"
+    )
+
+
 class Privacy(Strict):
     """What happens to a personal column on the way in. Without a grant, personal data is not kept."""
 
