@@ -12,7 +12,7 @@ from data_platform.answers import held_deliveries
 from data_platform.clock import business_date, due_day
 from data_platform.contracts.load import get_contracts
 from data_platform.culprits import JUDGED, Undecided, find_culprits
-from data_platform.extraction import extract
+from data_platform.extraction import extract_or_note, failed_extracts
 from data_platform.failures import GateFailure, InputError
 from data_platform.intervals import Interval
 from data_platform.ledger import discover
@@ -60,12 +60,8 @@ def open_work(
         InputError, PermanentFailure: as ``look``.
     """
     names = tuple(sorted(set(datasets)))
-    if not dry_run:
-        for contract in staleness.source_contracts(names):
-            if contract.extract:
-                extract(contract)
     with transaction() as connection:
-        found = look(connection, asked, names)
+        found = look(connection, asked, names, takes_out=not dry_run)
         through = through_day_of(connection, asked)
         stale = staleness.find_stale(connection, through, names)
         if dry_run:
@@ -80,8 +76,13 @@ def open_work(
     return Opened(asked, run, found, stale)
 
 
-def look(connection: Connection, asked: Interval | None, datasets: tuple[str, ...]) -> list[dict[str, Any]]:
+def look(
+    connection: Connection, asked: Interval | None, datasets: tuple[str, ...], *, takes_out: bool = False
+) -> list[dict[str, Any]]:
     """Registers what has been delivered, once it is clear that a run for these days and datasets may be.
+
+    Args:
+        takes_out: bring tables of other databases into landing before.
 
     Raises:
         InputError: for an unknown dataset, or an interval that reaches beyond the due day.
@@ -96,6 +97,9 @@ def look(connection: Connection, asked: Interval | None, datasets: tuple[str, ..
             hint=f"end it at {business_date()} at the latest (the end is not included)",
         )
     refuse_breaking_changes(connection, get_contracts())
+    for contract in sources if takes_out else ():
+        if contract.extract:
+            extract_or_note(contract)
     return discover(connection, sources)
 
 
@@ -243,7 +247,9 @@ def held_back(connection: Connection, run: Run) -> list[str]:
         (datasets,),
     )
     asked = [held for held in held_deliveries(connection, datasets) if held.is_asked]
+    not_taken_out = failed_extracts(connection)
     return [
+        *(f"{dataset}: {failure}" for dataset, failure in not_taken_out.items() if dataset in datasets),
         *(f"{r['path']}: {r['failure']}" for r in rows),
         *(f"{held.path}: {held.reason}" for held in asked),
         *staleness.rejected_in_words(connection, datasets),

@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from data_platform.failures import InputError
 
@@ -94,8 +94,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_databases(cls, urls: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for source, url in urls.items():
-            parts = urlsplit(url.get_secret_value())
-            if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or not parts.path.strip("/"):
+            if not _is_database(url.get_secret_value()):
                 raise ValueError(f"{source} must look like postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
         return urls
 
@@ -171,6 +170,19 @@ class Settings(BaseSettings):
         }
 
 
+def _is_database(url: str) -> bool:
+    """Whether an address can be used; what is wrong with it may show its password."""
+    from psycopg2 import ProgrammingError
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        parts = urlsplit(url)
+        parse_dsn(url)
+    except (ValueError, ProgrammingError):
+        return False
+    return parts.scheme in {"postgresql", "postgres"} and bool(parts.hostname) and bool(parts.path.strip("/"))
+
+
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """The settings of this process, read once. Tests call ``get_settings.cache_clear()`` after changing them.
@@ -184,3 +196,7 @@ def get_settings() -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise InputError(f"settings are wrong: {problems}", hint=f"correct them in {env_file}") from None
+    except SettingsError:  # its message would show the value
+        raise InputError(
+            "settings are wrong: SOURCE_URLS is no JSON object", hint=f"correct it in {env_file}, as .env.example shows"
+        ) from None

@@ -12,6 +12,7 @@ from data_platform.answers import held_deliveries
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.costs import learn_costs, rows_within
+from data_platform.extraction import failed_extracts
 from data_platform.holds import Hold, active_holds, rows_of
 from data_platform.input_changes import InputChange, affordable, input_changes
 from data_platform.intervals import ONE_DAY, Interval
@@ -347,7 +348,10 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
     """Everything that a run up to ``through_day`` has to do; empty when published state is what its inputs say."""
     found: list[Stale] = []
     held = [h for h in held_deliveries(connection) if not h.is_answered]
+    not_taken_out = failed_extracts(connection)
     for contract in source_contracts(datasets):
+        if contract.dataset in not_taken_out:
+            found.append(Stale(contract.table, "", f"held back: {not_taken_out[contract.dataset]}"))
         version = input_version(contract)
         failed = query(
             connection,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -94,7 +95,8 @@ def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Co
 def _count_unknown(accounts: dict[int, Account], rows: pa.Table) -> None:
     for file_id, text in zip(*rows.to_pydict().values(), strict=True):
         if text is not None:
-            accounts[file_id].unknown.update(_ways(json.loads(text)))
+            with suppress(RecursionError):  # of what is nested to the limit the ways are not told
+                accounts[file_id].unknown.update(_ways(json.loads(text)))
 
 
 def _ways(found: dict[str, Any], before: str = "") -> Iterator[str]:

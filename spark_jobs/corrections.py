@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from data_platform.contracts.model import Contract
 from data_platform.privacy import decrypt, encrypter, quarantine_key
-from spark_jobs import objects
 from spark_jobs.blocks import Rows, read_slowly, reader_schema
 from spark_jobs.deliveries import Source, merge_small, with_delivery
+from spark_jobs.objects import add_row, parse_line
 from spark_jobs.reading import frame_of, layout_of
 from spark_jobs.records import Layout
 
@@ -52,9 +52,12 @@ def _rows_of(corrections: Sequence[Correction], layout: Layout, key: bytes) -> I
 
 def read_text(text: str, line: int, layout: Layout) -> pa.RecordBatch:
     """The one record of a text, which is JSON unless files are delimited; a broken one where it is none, or several."""
-    read, rule = (read_slowly, "fields") if layout.format == "csv" else (objects.read_block, "json")
-    block = read(text.encode(), line, layout, final=True)
+    if layout.format != "csv":
+        rows = Rows()
+        add_row(rows, line, layout, text, *parse_line(text.strip().encode()))
+        return rows.batch(reader_schema(layout))
+    block = read_slowly(text.encode(), line, layout, final=True)
     if block.records == 1:
         return block.batches[0]
-    broken = Rows([line], [rule], [None], [text], [(None,) * len(layout.names)])
+    broken = Rows([line], ["fields"], [None], [text], [(None,) * len(layout.names)])
     return broken.batch(reader_schema(layout))

@@ -25,6 +25,7 @@ from data_platform.warehouse.connection import execute, open_connection, query, 
 from data_platform.words import count_of
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
 from spark_jobs.corrections import read_corrections
+from spark_jobs.objects import PLAIN
 from spark_jobs.overriding import corrections_of, due_overrides, settle
 from spark_jobs.reading import layout_of, read_sources, source_of
 from spark_jobs.session import get_spark
@@ -212,6 +213,9 @@ def _report(contract: Contract, accounts: Sequence[Account], overrides: Mapping[
 
 def _unknown_in_words(contract: Contract, rows_with: Counter[str]) -> list[str]:
     """What the contract does not name; beside personal data even a field's name may be somebody's."""
-    named = [f"{name} ({count_of(rows, 'row')})" for name, rows in rows_with.most_common(SHOWN_FIELDS)]
+    named = [
+        f"{name if PLAIN.fullmatch(name) else '(not shown)'} ({count_of(rows, 'row')})"
+        for name, rows in rows_with.most_common(SHOWN_FIELDS)
+    ]
     number = count_of(len(rows_with), "unknown field")
     return [number if contract.is_personal else f"{number}: {', '.join(named)}"] if rows_with else []

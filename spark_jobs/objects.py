@@ -22,6 +22,7 @@ from spark_jobs.records import Layout, ReaderError, UnreadableFileError, line_en
 PLAIN = re.compile(r"[\w.$-]{1,100}")
 BLANKS = re.compile(r"[ \t\r\n]*")
 JSON: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "sort_keys": True, "allow_nan": False}
+ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 ROWS_PER_BLOCK = 5_000
 MOST_ZEROS = 60  # that a number written with an exponent is given
 Way = dict[str, Any]  # key → positions of columns, or a Way into the object that stands there
@@ -33,7 +34,10 @@ class _Decoder:
     def __init__(self) -> None:
         self._is_bent = False
         self._decoder = json.JSONDecoder(
-            parse_float=Decimal, parse_int=self._integer, parse_constant=self._bent, object_pairs_hook=self._object
+            parse_float=self._decimal,
+            parse_int=self._integer,
+            parse_constant=self._bent,
+            object_pairs_hook=self._object,
         )
 
     def read(self, text: str, start: int = 0) -> tuple[Any, int]:
@@ -51,6 +55,13 @@ class _Decoder:
         try:
             return int(digits)
         except ValueError:  # of more digits than Python reads
+            self._is_bent = True
+            return None
+
+    def _decimal(self, digits: str) -> Decimal | None:
+        try:
+            return Decimal(digits)
+        except ArithmeticError:  # an exponent beyond all bounds
             self._is_bent = True
             return None
 
@@ -75,7 +86,7 @@ def read_block(data: bytes, first_line: int, layout: Layout, *, final: bool) -> 
         if not final and not data.endswith(b"\n", 0, end):
             break
         if text := data[position:end].strip(b" \t\r\n"):
-            add_row(rows, line, layout, text.decode(errors="backslashreplace"), *_parse_line(text))
+            add_row(rows, line, layout, text.decode(errors="backslashreplace"), *parse_line(text))
         position, line = end, line + 1
     return Block(_batches(rows, layout), position, len(rows.lines))
 
@@ -84,7 +95,7 @@ def _batches(rows: Rows, layout: Layout) -> list[Any]:
     return [rows.batch(reader_schema(layout))] if rows.lines else []
 
 
-def _parse_line(text: bytes) -> tuple[Any, ReaderError | None]:
+def parse_line(text: bytes) -> tuple[Any, ReaderError | None]:
     try:
         line = text.decode()
         found, end = DECODER.read(line)
@@ -167,7 +178,7 @@ def _fill(values: list[str | None], found: Any, layout: Layout) -> tuple[ReaderE
     try:
         unknown = _take(found, _ways(layout.columns, layout.names, layout.unknown), values)
         if unknown and layout.unknown:
-            values[layout.names.index(layout.unknown)] = to_json(unknown)
+            values[layout.names.index(layout.unknown)] = _inner_json(unknown)
     except RecursionError:
         return "json", None
     if unknown and not layout.unknown:
@@ -218,7 +229,13 @@ def _take(found: dict[str, Any], ways: Way, values: list[str | None]) -> dict[st
 
 
 def _text(value: Any) -> str | None:
-    return to_json(value) if isinstance(value, dict | list) else None if value is None else _plain(value)
+    return _inner_json(value) if isinstance(value, dict | list) else None if value is None else _plain(value)
+
+
+def _inner_json(value: Any) -> str:
+    """JSON as a value of a column; one with a NUL, which jsonb does not take, has one itself, so that it is refused."""
+    text = to_json(value)
+    return text + "\0" if ESCAPED_NUL.search(text) else text
 
 
 def _plain(value: Any) -> str:
@@ -243,9 +260,7 @@ def _plain(value: Any) -> str:
 def to_json(value: Any) -> str:
     """JSON of a value, the same for equal ones; a number that a double would change, and what JSON lacks, as text."""
     try:
-        return json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_in_json, allow_nan=False
-        )
+        return json.dumps(value, **JSON, default=_in_json)
     except ValueError:  # NaN and infinities
         return to_json(_without_nan(value))
 
@@ -268,9 +283,12 @@ def _without_nan(value: Any) -> Any:
 
 
 def _first_way(unknown: dict[str, Any]) -> str | None:
-    key, value = next(iter(unknown.items()))
-    way = f"{key}.{_first_way(value)}" if isinstance(value, dict) and value else key
-    return way if PLAIN.fullmatch(way) else None
+    way: list[str] = []
+    inner: Any = unknown
+    while isinstance(inner, dict) and inner:
+        key, inner = next(iter(inner.items()))
+        way.append(key)
+    return ".".join(way) if PLAIN.fullmatch(".".join(way)) else None
 
 
 def _is_writable(text: str) -> bool:

@@ -5,7 +5,7 @@ Their rows are objects like those of JSON; quarantine keeps a row as JSON, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
                 raw = to_json(found).encode(errors="surrogateescape").decode(errors="backslashreplace")
                 add_row(rows, line, layout, raw, found)
             yield Part(rows.batch(reader_schema(layout)), len(rows.lines))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise UnreadableFileError(f"{name} is not a whole {layout.format} file: {reason}", hint=AGAIN) from None
 
@@ -41,27 +41,53 @@ def _batches(file: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
     if layout.format == "parquet":
         from pyarrow.parquet import ParquetFile
 
-        with ParquetFile(file) as rows:
+        # Times as Spark and Hive used to write them would overflow in nanoseconds.
+        with ParquetFile(file, coerce_int96_timestamp_unit="us", page_checksum_verification=True) as rows:
+            _refuse_twins(rows.schema_arrow)
             yield from rows.iter_batches(batch_size=ROWS_PER_BLOCK)
         return
     from pyarrow.orc import ORCFile
 
     stripes = ORCFile(file)
+    _refuse_twins(stripes.schema)
     for number in range(stripes.nstripes):
         yield from pa.Table.from_batches([stripes.read_stripe(number)]).to_batches(max_chunksize=ROWS_PER_BLOCK)
 
 
-def _objects(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+def _refuse_twins(fields: Iterable[pa.Field]) -> None:
+    """Of two columns of one name nobody can say which is meant.
+
+    Raises:
+        ValueError: naming one.
+    """
+    seen: set[str] = set()
+    for field in fields:
+        if field.name in seen:
+            raise ValueError(f"two columns are called {field.name}")
+        seen.add(field.name)
+        if pa.types.is_struct(field.type):
+            _refuse_twins(field.type)
+
+
+def _objects(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     try:
-        return batch.to_pylist()
-    except UnicodeDecodeError:  # as bytes, so that a broken text breaks its own row
-        columns = [column.cast(_bytes_for_text(column.type)) for column in batch.columns]
-        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+        yield from batch.to_pylist()
+    except Exception:  # noqa: BLE001 - a value that Python cannot hold must break its own row only
+        for row in range(batch.num_rows):
+            yield {name: _value(batch.column(name)[row]) for name in batch.schema.names}
 
 
-def _bytes_for_text(of: pa.DataType) -> pa.DataType:
-    if pa.types.is_struct(of):
-        return pa.struct([pa.field(inner.name, _bytes_for_text(inner.type)) for inner in of])
-    if pa.types.is_list(of):
-        return pa.list_(_bytes_for_text(of.value_type))
-    return pa.binary() if pa.types.is_string(of) else pa.large_binary() if pa.types.is_large_string(of) else of
+def _value(scalar: Any) -> Any:
+    """A value, or where Python cannot hold it its text, which its column's type refuses."""
+    try:
+        return scalar.as_py()
+    except Exception:  # noqa: BLE001 - see above
+        if isinstance(scalar, pa.StructScalar):
+            return {field.name: _value(scalar[field.name]) for field in scalar.type}
+        if isinstance(scalar, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar | pa.MapScalar):
+            return [_value(inner) for inner in scalar.values]
+        if isinstance(scalar, pa.DictionaryScalar):
+            return _value(scalar.value)
+        if isinstance(scalar, pa.StringScalar | pa.LargeStringScalar):
+            return scalar.as_buffer().to_pybytes()
+        return str(scalar.cast(pa.string()))

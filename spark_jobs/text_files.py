@@ -43,7 +43,7 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
         UnreadableFileError: when the header differs, the compression is broken, or it is no such text at all.
     """
     try:
-        with _open(file, layout) as stream:
+        with _open(file, layout, name) as stream:
             yield from _parts(_utf8_chunks(stream, layout.encoding, chunk_bytes), layout, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableFileError(f"{name} is not a whole gzip file: {error}", hint=AGAIN) from None
@@ -55,9 +55,12 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
         ) from None
 
 
-def _open(file: Path, layout: Layout) -> BinaryIO:
+def _open(file: Path, layout: Layout, name: str) -> BinaryIO:
     named = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix)
-    match named if layout.compression == "infer" else layout.compression:
+    compression = named if layout.compression == "infer" else layout.compression
+    if compression in {"gzip", "zstd"} and not file.stat().st_size:
+        raise UnreadableFileError(f"{name} is not a whole {compression} file: it is empty", hint=AGAIN)
+    match compression:
         case "gzip":
             return gzip.open(file)  # type: ignore[return-value]
         case "zstd":

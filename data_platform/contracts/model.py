@@ -185,6 +185,7 @@ class Contract(Strict):
     missing_day: Literal["error", "empty"] = "empty"
     on_delivery: DeliveryPolicy = DeliveryPolicy()
     extract: Extract | None = Field(None, description="table: how its rows become deliveries")
+    source_schema: str = Field("public", description="table: where it stands in its database")
     format: Format = "csv"
     dialect: Dialect = Dialect()
     # features

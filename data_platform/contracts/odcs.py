@@ -51,7 +51,9 @@ class Server(Strict):
     host: str | None = Field(None, description="for the standard's sake; connections come from settings")
     port: int | None = Field(None, description="as host")
     database: str | None = Field(None, description="as host")
-    db_schema: str | None = Field(None, alias="schema", description="`marts` or `features`, as the folder")
+    db_schema: str | None = Field(
+        None, alias="schema", description="`marts` or `features`, as the folder; of a table where it stands"
+    )
 
 
 class Table(Strict):
@@ -162,6 +164,7 @@ class Document(Strict):
             unit_key=ours.unit_key,
             location=server.path if ours.extract is None else f"landing/{path.parts[1]}/{table.name}/*.jsonl",
             extract=ours.extract,
+            source_schema=(ours.extract and server.db_schema) or "public",
             arrival_delay=ours.arrival_delay,
             tolerated_broken_share=ours.tolerated_broken_share,
             missing_day=ours.missing_day,
@@ -220,6 +223,15 @@ class Document(Strict):
             raise Misplaced(f"a table has no {unfit}", "servers", 0, unfit)
         if self.ours.extract_day or "dialect" in self.ours.model_fields_set:
             raise Misplaced("a table has an eventDay, and no dialect", "customProperties")
+        if self.ours.on_delivery != DeliveryPolicy():
+            # The first version of a day may hold a part of its rows, and all others are corrections of it.
+            raise Misplaced(
+                "each change of a table is a corrected delivery: onDelivery accepts all", "customProperties"
+            )
+        for position, column in enumerate(self.tables[0].properties):
+            if column.custom.holds or column.options.format:
+                what = "format: its times are ISO texts" if column.options.format else "fields that nobody named"
+                raise Misplaced(f"a table's column has no {what}", "schema", 0, "properties", position)
 
     def _lands_in_landing(self, server: Server) -> None:
         location = server.path or ""

@@ -37,6 +37,16 @@ def parse_duration(text: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+ISO_DURATION = re.compile(r"-?P[0-9DTHMS.]+")
+
+
+def parse_or_keep(value: object) -> object:
+    """As ``parse_duration``; what a contract's JSON holds of a duration stays as it is."""
+    is_ours = isinstance(value, timedelta) or (isinstance(value, str) and ISO_DURATION.fullmatch(value))
+    return value if is_ours else parse_duration(value)
+
+
+KeptDuration = Annotated[timedelta, BeforeValidator(parse_or_keep)]
 
 
 class CustomProperties(Strict):
@@ -118,16 +128,15 @@ class Dialect(Strict):
 class Extract(Strict):
     """How rows are taken out of a table of another database."""
 
-    table: str = Field(min_length=1, description="its name")
-    db_schema: str = Field("public", alias="schema", description="the schema that it stands in")
+    table: str = Field(min_length=1, description="its name; the server's `schema` says where it stands")
     cursor: str = Field(
         min_length=1, description="column that grows with each change of a row: a time, or a number of a sequence"
     )
-    overlap: Duration = Field(
-        "15m", validate_default=True, description="how long a transaction of the source may take; of a time only"
+    overlap: KeptDuration = Field(
+        timedelta(minutes=15), description="how long a transaction of the source may take; of a time only"
     )
-    compare_every: Duration = Field(
-        "7d", alias="compareEvery", validate_default=True, description="after what time deleted rows are looked for"
+    compare_every: KeptDuration = Field(
+        timedelta(days=7), alias="compareEvery", description="after what time deleted rows are looked for"
     )
 
 

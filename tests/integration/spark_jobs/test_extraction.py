@@ -23,7 +23,8 @@ from data_platform.extraction import Extracted, extract
 from data_platform.failures import InputError, TransientFailure
 from data_platform.intervals import Interval
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.orchestrate import open_work
+from data_platform.orchestrate import held_back, open_work
+from data_platform.staleness import is_work
 from data_platform.steps import perform
 from data_platform.warehouse.connection import execute, query, transaction
 from tests.conftest import Platform, forget_settings
@@ -234,29 +235,114 @@ def test_a_file_that_was_taken_out_of_landing_comes_again(platform: Platform, cr
     assert in_landing(platform) == in_table(crm)
 
 
+def test_a_row_that_came_with_a_kill_and_went_before_the_next_run_leaves_no_trace(
+    platform: Platform, crm: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(crm, 1, DAYS[0])
+    take_out()
+    call(crm, 2, DAYS[0])
+
+    def note_or_die(connection: Any, contract: Any, days: dict[Any, Any]) -> None:
+        if extraction.UNKNOWN not in days.values():
+            raise KeyboardInterrupt
+        note(connection, contract, days)
+
+    note = extraction._note_days
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "_note_days", note_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            take_out()
+    execute(crm, "delete from desk.calls where id = 2")
+    take_out()
+    assert in_landing(platform) == in_table(crm)
+
+
+def test_a_contract_that_names_other_columns_takes_all_days_out_again(
+    platform: Platform, crm: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, day in enumerate(DAYS):
+        call(crm, number, day)
+    take_out()
+    contract = get_contracts()["calls"]
+    renamed = tuple(c.model_copy(update={"name": "subject", "physical_name": "topic"}) if c.name == "topic" else c
+                    for c in contract.columns)  # fmt: skip
+    monkeypatch.setitem(get_contracts()._by_dataset, "calls", contract.model_copy(update={"columns": renamed}))
+    assert take_out().days == len(DAYS)
+    assert "subject" in (platform.landing / "crm/calls" / f"{DAYS[0]}.jsonl").read_text()
+
+
+def test_a_day_whose_file_and_rows_are_gone_is_emptied(platform: Platform, crm: Connection) -> None:
+    call(crm, 1, DAYS[0])
+    take_out()
+    (platform.landing / "crm/calls" / f"{DAYS[0]}.jsonl").unlink()
+    execute(crm, "delete from desk.calls")
+    take_out()
+    assert in_landing(platform) == {str(DAYS[0]): set()}
+
+
+def test_times_that_are_none_are_kept_as_the_source_has_them(platform: Platform, crm: Connection) -> None:
+    for number, at in enumerate(("infinity", "20260-01-01", "0044-03-15 BC", None)):
+        execute(crm, "insert into desk.calls (id, called_at) values (%s, %s)", (number, at))
+    take_out()
+    assert in_landing(platform) == {"without-day": {0, 1, 2, 3}}
+    text = (platform.landing / "crm/calls/without-day.jsonl").read_text()
+    assert '"called_at": "infinity"' in text
+    assert "20260-01-01" in text
+    assert " BC" in text
+
+
+@pytest.mark.parametrize("cursor", ["id", "updated_at", "called_at"])
+def test_a_cursor_may_be_a_number_or_a_time_to_come(
+    cursor: str, platform: Platform, crm: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = get_contracts()["calls"]
+    assert contract.extract
+    other = contract.model_copy(update={"extract": contract.extract.model_copy(update={"cursor": cursor})})
+    monkeypatch.setitem(get_contracts()._by_dataset, "calls", other)
+    execute(crm, "insert into desk.calls (id, called_at, updated_at) values (1, '9000-01-01', 'infinity')")
+    take_out()
+    call(crm, 2, DAYS[0])
+    if cursor == "called_at":
+        execute(crm, "update desk.calls set called_at = now() where id = 2")
+    take_out()
+    assert in_landing(platform) == in_table(crm)
+
+
 def test_what_is_wrong_with_the_source_is_one_message(
     platform: Platform, crm: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execute(crm, "alter table desk.calls rename column topic to subject")
-    with pytest.raises(InputError, match=r"source 'crm' has no column topic: desk\.calls"):
+    execute(crm, 'alter table desk.calls rename column topic to "100%%"')
+    with pytest.raises(InputError, match=r"source 'crm', desk\.calls: there is no column topic"):
         take_out()
     execute(crm, "drop table desk.calls")
-    with pytest.raises(InputError, match=r"no such table, or none that its user may read: desk\.calls"):
+    with pytest.raises(InputError, match=r"desk\.calls: there is no such table that its user may read"):
         take_out()
-    monkeypatch.setenv("SOURCE_URLS", '{"crm": "postgresql://nobody:secret@127.0.0.1:1/crm"}')
+    for urls, kind, says in (
+        ('{"crm": "postgresql://nobody:secret@127.0.0.1:1/crm"}', TransientFailure, "source 'crm' does not answer"),
+        ("{}", InputError, "the database of source 'crm' is not known"),
+        ('{"crm": "mysql://secret@x/y"}', InputError, "SOURCE_URLS.*crm must look like postgresql"),
+        ('{"crm": "postgresql://u:p%zzsecret@x/y"}', InputError, "SOURCE_URLS.*crm must look like postgresql"),
+        ('{"crm": "postgresql://u:[secret]@x/y"}', InputError, "SOURCE_URLS.*crm must look like postgresql"),
+        ('{"crm": secret}', InputError, "SOURCE_URLS is no JSON object"),
+    ):
+        monkeypatch.setenv("SOURCE_URLS", urls)
+        forget_settings()
+        with pytest.raises(kind, match=says) as failure:
+            take_out()
+        assert "secret" not in str(failure.value)
+
+
+def test_a_source_that_does_not_answer_holds_back_nothing_but_itself(
+    platform: Platform, crm: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_URLS", '{"crm": "postgresql://nobody@127.0.0.1:1/crm"}')
     forget_settings()
-    with pytest.raises(TransientFailure, match="the database of source 'crm' does not answer") as failure:
-        take_out()
-    assert "secret" not in str(failure.value)
-    monkeypatch.setenv("SOURCE_URLS", "{}")
-    forget_settings()
-    with pytest.raises(InputError, match="the database of source 'crm' is not known"):
-        take_out()
-    monkeypatch.setenv("SOURCE_URLS", '{"crm": "mysql://secret@x/y"}')
-    forget_settings()
-    with pytest.raises(InputError, match=r"SOURCE_URLS.*crm must look like postgresql") as failure:
-        take_out()
-    assert "secret" not in str(failure.value)
+    opened = open_work(Interval.of_day(DAYS[0]))
+    assert opened.run
+    (told,) = [s for s in opened.stale if s.table == "raw.calls" and not is_work(s)]
+    assert "held back: the database of source 'crm' does not answer" in told.reason
+    with transaction() as connection:
+        assert any("does not answer" in said for said in held_back(connection, opened.run))
 
 
 def test_a_dry_run_takes_nothing_out(platform: Platform, crm: Connection) -> None:

@@ -192,8 +192,12 @@ PATHS = {
     "orders": "sources/shop/orders.odcs.yaml",
     "ftr_buyer": "features/ftr_buyer.odcs.yaml",
     "visits": "sources/web/visits.odcs.yaml",
+    "calls": "sources/crm/calls.odcs.yaml",
 }
-VISITS = (Path(__file__).parents[2] / "integration/spark_jobs/project/contracts" / PATHS["visits"]).read_text("utf-8")
+VISITS, CALLS = (
+    (Path(__file__).parents[2] / "integration/spark_jobs/project/contracts" / PATHS[name]).read_text("utf-8")
+    for name in ("visits", "calls")
+)
 
 
 def write_contract(root: Path, text: str, path: str | None = None) -> Path:

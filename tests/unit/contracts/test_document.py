@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from data_platform.contracts.document import contract_document, contract_hash, ingest_hash
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
-from tests.unit.contracts.examples import FEATURES, ORDERS, changed, contract_of
+from tests.unit.contracts.examples import CALLS, FEATURES, ORDERS, VISITS, changed, contract_of
 from tests.unit.contracts.strategies import contracts
 
 
@@ -25,6 +25,12 @@ def test_json_keeps_the_whole_contract(contract: Contract) -> None:
     assert again == contract
     assert contract_hash(again) == contract_hash(contract)
     assert ingest_hash(again) == ingest_hash(contract)
+
+
+@pytest.mark.parametrize("text", [ORDERS, FEATURES, VISITS, CALLS])
+def test_json_keeps_every_kind_of_contract(text: str, tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, text)
+    assert Contract.model_validate(through_json(contract)) == contract
 
 
 def test_json_keeps_every_contract_of_the_project() -> None:

@@ -8,10 +8,10 @@ import yaml
 
 from data_platform.contracts.load import Contracts, get_contracts, load_contract, load_contracts
 from data_platform.failures import InputError
-from tests.unit.contracts.examples import FEATURES, ORDERS, PATHS, VISITS, changed, contract_of, write_contract
+from tests.unit.contracts.examples import CALLS, FEATURES, ORDERS, PATHS, VISITS, changed, contract_of, write_contract
 
 BROKEN = {case["wrong"]: case for case in yaml.safe_load(Path(__file__).with_name("broken.yaml").read_text("utf-8"))}
-EXAMPLES = {"orders": ORDERS, "ftr_buyer": FEATURES, "visits": VISITS}
+EXAMPLES = {"orders": ORDERS, "ftr_buyer": FEATURES, "visits": VISITS, "calls": CALLS}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -35,7 +35,7 @@ def test_a_broken_rule_is_named_with_its_place(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
 def test_what_the_broken_ones_are_made_of_is_right(text: str, tmp_path: Path) -> None:
     contract = contract_of(tmp_path / "contracts", text)
-    assert contract.owner in {"till@shop.example", "owner@shop.example", "web@shop.example"}
+    assert contract.owner in {"till@shop.example", "owner@shop.example", "web@shop.example", "crm@shop.example"}
 
 
 def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:

@@ -110,6 +110,9 @@ def test_no_digit_of_a_number_is_lost(number: str, tmp_path: Path) -> None:
         ("null", "json"),
         ("{'id': 1}", "json"),
         ('{"id": NaN}', "json"),
+        ('{"id": 1e9999999999999999999}', "json"),
+        ('{"tags": ["\\u0000"]}', "encoding"),
+        ('{"new": {"a\\u0000b": 1}}', "encoding"),
         ('{"id": -Infinity}', "json"),
         ('{"id": 1, "id": 2}', "json"),
         ('{"page": {"url": 1, "url": 1}}', "json"),
@@ -145,6 +148,7 @@ def test_a_value_that_cannot_be_written_names_its_column_and_spares_the_others(t
         ('{"id": 1, "page": {"ref": {"a": 1}}}', "page.ref.a"),
         ('{"id": 1, "page": "/a"}', "page"),
         ('{"id": 1, "somebody@shop.example ": 1}', None),
+        ('{"id": 1, "page": {"two words": {"x": 1}}}', None),
     ],
 )
 def test_without_a_column_for_them_unknown_fields_break_the_row(line: str, column: str | None, tmp_path: Path) -> None:
@@ -200,6 +204,8 @@ def test_a_line_without_end_is_no_json_lines_file(tmp_path: Path) -> None:
 
 def test_a_corrected_text_is_one_object() -> None:
     assert read_text('{"id": 5}', 9, HOW).to_pylist()[0]["id"] == "5"
+    assert read_text('\n{\n  "id": 5\n}\n', 9, HOW).to_pylist()[0]["id"] == "5", "as it stood in an array"
+    assert one_in_json("\\\\u0000") == "\\u0000", "a backslash before it makes it a text like any other"
     (row,) = read_text('{"id": 5}\n{"id": 6}', 9, HOW).to_pylist()
     assert (row["line"], row["error"]) == (9, "json")
 
@@ -260,7 +266,7 @@ def test_a_compressed_file_is_read_whole_or_not_at_all(suffix: str, codec: str, 
     file = tmp_path / f"x.jsonl{suffix}"
     file.write_bytes(whole)
     assert sum(part.records for part in read_file(file, HOW, name="x")) == 20_000
-    for broken in (whole[:-20], b"garbage" + whole):
+    for broken in (whole[:-20], b"garbage" + whole, b""):
         file.write_bytes(broken)
         with pytest.raises(UnreadableFileError, match=f"x is not a whole {codec} file"):
             list(read_file(file, HOW, name="x"))
@@ -335,3 +341,37 @@ def test_a_byte_that_was_changed_never_crashes_the_reader(form: str, place: int,
     except UnreadableFileError:
         return
     assert sum(part.records for part in parts) == 2000
+
+
+def one_in_json(escaped: str) -> str:
+    (row,) = read_text(f'{{"tags": ["{escaped}"]}}', 1, HOW).to_pylist()
+    assert row["error"] is None
+    return str(json.loads(row["tags"])[0])
+
+
+def test_times_as_spark_used_to_write_them_do_not_overflow(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    times = [datetime(9999, 12, 31, 23, 59), datetime(1, 1, 1), datetime(1998, 1, 30, 12)]
+    table = pa.table({"id": pa.array(times, pa.timestamp("us"))})
+    pyarrow.parquet.write_table(table, file, use_deprecated_int96_timestamps=True)
+    parts = table_files.read_file(file, with_format(HOW, "parquet"), name="x")
+    found = [row["id"] for part in parts if part.batch is not None for row in part.batch.to_pylist()]
+    assert found == [time.isoformat() for time in times]
+
+
+def test_a_value_that_python_cannot_hold_breaks_no_other_row(tmp_path: Path) -> None:
+    days = pa.array([0, 2_932_897, 10**6], pa.int32()).cast(pa.date32())
+    broken = pa.StringArray.from_buffers(3, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xffc"))
+    table = pa.table({"id": days, "page": pa.StructArray.from_arrays([broken], ["url"])})
+    rows = read_table(tmp_path, table, "parquet")
+    assert [(row["id"], row["url"], row["error"]) for row in rows] == [
+        ("1970-01-01", "a", None), ("10000-01-01", None, "encoding"), ("4707-11-29", "c", None)
+    ]  # fmt: skip
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["id", "id"])
+    file = tmp_path / "x.parquet"
+    pyarrow.parquet.write_table(table, file)
+    with pytest.raises(UnreadableFileError, match="two columns are called id"):
+        list(table_files.read_file(file, with_format(HOW, "parquet"), name="x"))
