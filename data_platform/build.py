@@ -15,8 +15,8 @@ from data_platform.dbt_runner import write_developer_profile
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
-from data_platform.staleness import BuildPlan, plan_build
 from data_platform.warehouse.connection import Connection, execute, query, transaction
+from data_platform.work import BuildPlan, plan_build
 
 __all__ = ["run_step", "write_context", "write_developer_profile"]
 

@@ -24,13 +24,13 @@ from data_platform.runs import Run, close_run, drop_schema, get_run, open_run, u
 from data_platform.staleness import (
     TRIAL,
     named_days,
-    plan_build,
     published_through,
     source_contracts,
     stale_days,
 )
 from data_platform.steps import perform
 from data_platform.warehouse.connection import Connection, query, transaction
+from data_platform.work import plan_build
 
 MOST_TRIALS = 30
 # The gate → the steps that lead to its verdict.

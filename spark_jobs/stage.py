@@ -17,10 +17,11 @@ from data_platform.failures import PermanentFailure
 from data_platform.intervals import cover
 from data_platform.runs import Run, StepLog, update_plan
 from data_platform.settings import get_settings
-from data_platform.staleness import StagePlan, missing_days, plan_stage, source_contracts
+from data_platform.staleness import missing_days, source_contracts
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 from data_platform.warehouse.copy import connections_for, copy_frame
 from data_platform.words import count_of, in_words
+from data_platform.work import StagePlan, plan_stage
 from spark_jobs.session import get_spark
 
 if TYPE_CHECKING:

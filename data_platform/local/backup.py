@@ -46,7 +46,7 @@ from data_platform.local.graph import Listener
 from data_platform.local.lake_copy import copy, folder_place, open_place, pin_tables
 from data_platform.local.secrets import write_private
 from data_platform.settings import Settings, get_settings
-from data_platform.warehouse.connection import Connection, open_connection, query
+from data_platform.warehouse.connection import Connection, execute, open_connection, query
 from data_platform.warehouse.migrate import applied_migrations
 
 SECRETS = "secrets.env"
@@ -112,6 +112,8 @@ def _only_one() -> Iterator[None]:
         if not row["is_free"]:
             raise TransientFailure("another backup is being taken", hint="wait until it has ended")
         yield
+        # The server ends a session a moment after it was closed, and the next backup may come before.
+        execute(connection, "select pg_advisory_unlock(%s)", (LOCK,))
     finally:
         connection.close()
 

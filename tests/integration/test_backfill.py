@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_platform import backfill as backfills
-from data_platform import orchestrate, staleness
+from data_platform import orchestrate, staleness, work
 from data_platform.backfill import open_backfill, run_backfill
 from data_platform.contracts.load import get_contracts
 from data_platform.costs import Cost
@@ -109,7 +109,7 @@ def test_a_night_takes_the_due_day_first_and_leaves_what_it_has_no_time_for(
     older, newer = START + ONE_DAY, START + 4 * ONE_DAY
     correct(shop, older, newer, LAST)
     no_time = {"publish": Cost(0, 1e9)}
-    monkeypatch.setattr(staleness, "learn_costs", lambda _connection: no_time)
+    monkeypatch.setattr(work, "learn_costs", lambda _connection: no_time)
     orchestrate.run_all(Interval.of_day(LAST), kind=staleness.NIGHT)
     assert stale_days() == {str(older)}, "the due day and the newest change are done"
     orchestrate.run_all(Interval.of_day(LAST), kind=staleness.NIGHT)
