@@ -168,11 +168,15 @@ def _translated(contract: Contract) -> Iterator[None]:
         message = f"source {contract.source!r}: {reason}"
         if isinstance(error, psycopg2.OperationalError):
             raise TransientFailure(message, hint="its database broke off; the next run tries again") from None
-        raise InputError(message, hint=f"correct contracts/{contract.path}, or ask the owner of the database") from None
+        raise InputError(message, hint=_whom_to_ask(contract)) from None
     except UnicodeDecodeError:
         raise InputError(
             f"source {contract.source!r}: a text is no UTF-8", hint="ask the owner of the database for its encoding"
         ) from None
+
+
+def _whom_to_ask(contract: Contract) -> str:
+    return f"correct contracts/{contract.path}, or ask the owner of the database"
 
 
 class _Table:
@@ -207,7 +211,7 @@ class _Table:
         where = f"{self._contract.source_schema}.{self._extract.table}"
         return InputError(
             f"source {self._contract.source!r}, {where}: {what}",
-            hint=f"correct contracts/{self._contract.path}, or ask the owner of the database",
+            hint=_whom_to_ask(self._contract),
         )
 
     def _ask(self, statement: Any) -> list[dict[str, Any]]:

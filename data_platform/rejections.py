@@ -16,6 +16,7 @@ from typing import Any
 from psycopg2.extras import Json, execute_values
 
 from data_platform.contracts.load import get_contracts
+from data_platform.contracts.model import Contract
 from data_platform.gates.rules import Gate
 from data_platform.ledger import fingerprints
 from data_platform.read_set import ReadSet, present_read_set
@@ -78,21 +79,22 @@ def forget(connection: Connection, dataset: str, days: Iterable[str] | None = No
     )
 
 
-def standing_rejections(connection: Connection) -> Rejected:
-    """Dataset and day to the rejection, where all that was judged together is still the same."""
+def standing_rejections(connection: Connection, contract: Contract) -> dict[date, Rejection]:
+    """Day of a dataset to its rejection, where all that was judged together is still the same."""
     rows = query(
         connection,
         """select r.*, publication_id as published_as
-           from ops.rejections as r left join ops.publications using (run_id) order by evidence""",
+           from ops.rejections as r left join ops.publications using (run_id)
+           where evidence in (select evidence from ops.rejections where dataset = %s) order by evidence""",
+        (contract.dataset,),
     )
     if not rows:
         return {}
     now = present_read_set(connection)
-    known = {contract.dataset: contract for contract in get_contracts()}
-    live = {
-        dataset: fingerprints(connection, known[dataset]) for dataset in {r["dataset"] for r in rows} & known.keys()
-    }
-    standing: Rejected = {}
+    named = {row["dataset"] for row in rows}
+    known = {each.dataset: each for each in get_contracts() if each.dataset in named}
+    live = {dataset: fingerprints(connection, each) for dataset, each in known.items()}
+    standing: dict[date, Rejection] = {}
     for _, group in groupby(rows, key=lambda row: row["evidence"]):
         together = list(group)
         if all(
@@ -101,9 +103,11 @@ def standing_rejections(connection: Connection) -> Rejected:
             and not _has_lapsed(row, known[row["dataset"]].table, now)
             for row in together
         ):
-            for row in together:
-                rejection = Rejection(row["fingerprint"], row["gate"], row["evidence"], row["reason"])
-                standing.setdefault(row["dataset"], {})[row["day"]] = rejection
+            standing |= {
+                row["day"]: Rejection(row["fingerprint"], row["gate"], row["evidence"], row["reason"])
+                for row in together
+                if row["dataset"] == contract.dataset
+            }
     return standing
 
 

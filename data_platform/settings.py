@@ -9,7 +9,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     @classmethod
     def _has_no_credentials(cls, url: str) -> str:
         parts = urlsplit(url)
-        if url and (parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or not parts.path.strip("/")):
+        if url and not _names_a_database(parts):
             raise ValueError("must look like postgresql://HOST:PORT/DATABASE")
         if parts.password:
             raise ValueError("must not hold a password; set WAREHOUSE_PASSWORD_PLATFORM and its siblings")
@@ -180,6 +180,10 @@ def _is_database(url: str) -> bool:
         parse_dsn(url)
     except (ValueError, ProgrammingError):
         return False
+    return _names_a_database(parts)
+
+
+def _names_a_database(parts: SplitResult) -> bool:
     return parts.scheme in {"postgresql", "postgres"} and bool(parts.hostname) and bool(parts.path.strip("/"))
 
 

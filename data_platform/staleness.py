@@ -67,7 +67,7 @@ def stale_days(connection: Connection, contract: Contract) -> dict[date, str]:
 
 def rejected_days(connection: Connection, contract: Contract) -> dict[date, Rejection]:
     """Days of input changes that a gate has rejected as they are; what a rollback holds it does not concern."""
-    rejected = standing_rejections(connection).get(contract.dataset, {})
+    rejected = standing_rejections(connection, contract)
     holds = active_holds(connection, contract.table) if rejected else {}
     return {day: rejection for day, rejection in rejected.items() if day not in holds}
 

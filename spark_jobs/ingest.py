@@ -29,6 +29,7 @@ from spark_jobs.objects import PLAIN
 from spark_jobs.overriding import corrections_of, due_overrides, settle
 from spark_jobs.reading import layout_of, read_sources, source_of
 from spark_jobs.session import get_spark
+from spark_jobs.text_files import COMPRESSIONS
 from spark_jobs.transform import IS_LIVE, transform
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROWS_PER_FILE = 2_000_000
-COMPRESSED, RATIO = (".gz", ".zst"), 6
+COMPRESSION_RATIO = 6
 SHOWN_FIELDS = 10
 LOCK_SPACE = 7_410_002
 # What came is read; then, which of it row overrides speak of is known, and that is read again.
@@ -94,7 +95,7 @@ def batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     batch: list[Delivery] = []
     size = 0
     for delivery in deliveries:
-        text = delivery.size_bytes * (RATIO if delivery.path.endswith(COMPRESSED) else 1)
+        text = delivery.size_bytes * (COMPRESSION_RATIO if delivery.path.endswith(tuple(COMPRESSIONS)) else 1)
         if batch and size + text > limit:
             yield batch
             batch, size = [], 0

@@ -96,6 +96,7 @@ def _batches(rows: Rows, layout: Layout) -> list[Any]:
 
 
 def parse_line(text: bytes) -> tuple[Any, ReaderError | None]:
+    """The one value of a line, and what is wrong with it."""
     try:
         line = text.decode()
         found, end = DECODER.read(line)
@@ -129,8 +130,7 @@ def read_array(data: bytes, layout: Layout, name: str) -> Iterator[Block]:
             found, end = DECODER.read(text, position)
         except (ValueError, RecursionError):
             raise _no_array(name, line) from None
-        raw = text[position:end].encode(errors="surrogateescape").decode(errors="backslashreplace")
-        add_row(rows, line, layout, raw, found)
+        add_row(rows, line, layout, printable(text[position:end]), found)
         if len(rows.lines) == ROWS_PER_BLOCK:
             yield Block(_batches(rows, layout), 0, ROWS_PER_BLOCK)
             rows = Rows()
@@ -143,6 +143,11 @@ def read_array(data: bytes, layout: Layout, name: str) -> Iterator[Block]:
     if go_to(position + 1):
         raise _no_array(name, line)
     yield Block(_batches(rows, layout), 0, len(rows.lines))
+
+
+def printable(text: str) -> str:
+    """A text as quarantine keeps it: bytes that were undecodable are written out."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _no_array(name: str, line: int) -> UnreadableFileError:

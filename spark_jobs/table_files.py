@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from spark_jobs.blocks import Rows, reader_schema
-from spark_jobs.objects import ROWS_PER_BLOCK, add_row, to_json
+from spark_jobs.objects import ROWS_PER_BLOCK, add_row, printable, to_json
 from spark_jobs.records import Layout, UnreadableFileError
 from spark_jobs.text_files import AGAIN, Part
 
@@ -29,8 +29,7 @@ def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
             rows = Rows()
             for found in _objects(batch):
                 line += 1
-                raw = to_json(found).encode(errors="surrogateescape").decode(errors="backslashreplace")
-                add_row(rows, line, layout, raw, found)
+                add_row(rows, line, layout, printable(to_json(found)), found)
             yield Part(rows.batch(reader_schema(layout)), len(rows.lines))
     except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         reason = str(error).partition("\n")[0]

@@ -24,6 +24,7 @@ from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
 # Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
 CHUNK_BYTES = 1 << 20
 MAX_ARRAY_BYTES = 64 << 20
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by the ending of a file's name
 AGAIN = "ask the source to deliver it again"
 UTF8 = {"utf-8", "utf8", "utf-8-sig"}
 
@@ -56,9 +57,8 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
 
 
 def _open(file: Path, layout: Layout, name: str) -> BinaryIO:
-    named = {".gz": "gzip", ".zst": "zstd"}.get(file.suffix)
-    compression = named if layout.compression == "infer" else layout.compression
-    if compression in {"gzip", "zstd"} and not file.stat().st_size:
+    compression = COMPRESSIONS.get(file.suffix) if layout.compression == "infer" else layout.compression
+    if compression in COMPRESSIONS.values() and not file.stat().st_size:
         raise UnreadableFileError(f"{name} is not a whole {compression} file: it is empty", hint=AGAIN)
     match compression:
         case "gzip":

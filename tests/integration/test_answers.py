@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from data_platform.answers import answer, held_deliveries
-from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.contracts.parts import DeliveryPolicy
 from data_platform.failures import InputError
@@ -18,6 +17,7 @@ from data_platform.runs import open_run
 from data_platform.staleness import find_stale, is_work
 from data_platform.warehouse.connection import query, transaction
 from tests.conftest import Platform
+from tests.contracts import change_contract
 from tests.ledger import (
     DAY,
     UNREADABLE,
@@ -45,9 +45,7 @@ def policy(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Policy:
 
     def say(**behaviours: str) -> Contract:
         told = DeliveryPolicy.model_validate(behaviours)
-        contract = get_contracts()["purchases"].model_copy(update={"on_delivery": told})
-        monkeypatch.setitem(get_contracts()._by_dataset, "purchases", contract)
-        return contract
+        return change_contract(monkeypatch, "purchases", on_delivery=told)
 
     return say
 

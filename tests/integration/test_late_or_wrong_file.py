@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 from data_platform import orchestrate
 from data_platform.cli.main import build_app
 from data_platform.clock import business_date
-from data_platform.contracts.load import get_contracts
 from data_platform.contracts.parts import DeliveryPolicy
 from data_platform.intervals import ONE_DAY
 from data_platform.staleness import is_work
 from data_platform.warehouse.connection import query, transaction
 from tests.conftest import SHOP_DAYS, Platform
+from tests.contracts import change_contract
 from tests.landing import add_purchases, purchase
 from tests.runbooks import commands_of
 from tests.state import newest_publication, published, stale
@@ -28,8 +28,7 @@ CORRECTED, WITHDRAWN = SHOP_DAYS.start + ONE_DAY, SHOP_DAYS.start + 3 * ONE_DAY
 def asking_shop(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> Platform:
     """A published shop whose contract asks about corrected files and copies; one of each came."""
     asks = DeliveryPolicy(corrected="ask", duplicate="ask")
-    contract = get_contracts()["purchases"].model_copy(update={"on_delivery": asks})
-    monkeypatch.setitem(get_contracts()._by_dataset, "purchases", contract)
+    change_contract(monkeypatch, "purchases", on_delivery=asks)
     add_purchases(shop.landing, CORRECTED, purchase(CORRECTED, "12.34"))
     folder = shop.landing / "shop/purchases"
     shutil.copy(folder / f"{WITHDRAWN}.txt", folder / "1998-02-01.txt")

@@ -23,6 +23,7 @@ from data_platform.withdrawals import withdraw
 from sample_company.manifest import Manifest
 from sample_company.small import land_small_shop
 from tests.conftest import SHOP_DAYS, Platform, make_platform
+from tests.contracts import change_contract
 from tests.forked import dp as run_dp
 from tests.forked import run_forked
 from tests.state import published, stale, write_counts
@@ -116,8 +117,7 @@ def test_files_that_a_new_contract_cannot_read_stay_published(shop: Platform, mo
     renamed = [
         c.model_copy(update={"physical_name": "day"}) if c.name == "purchased_on" else c for c in purchases.columns
     ]
-    changed = purchases.model_copy(update={"columns": tuple(renamed)})
-    monkeypatch.setitem(get_contracts()._by_dataset, "purchases", changed)
+    change_contract(monkeypatch, "purchases", columns=tuple(renamed))
     mended = shop.landing / f"shop/purchases/{LAST}.txt"
     mended.write_bytes(mended.read_bytes().replace(b" date ", b" day ", 1))
     opened = orchestrate.run_all(None)
@@ -140,9 +140,7 @@ def test_a_day_of_which_a_delivery_cannot_be_read_again_waits_and_holds_nothing_
     purchases = get_contracts()["purchases"]
     least = TypeOptions(minimum=1, maximum=10000)
     stricter = [c.model_copy(update={"options": least}) if c.name == "amount_usd" else c for c in purchases.columns]
-    monkeypatch.setitem(
-        get_contracts()._by_dataset, "purchases", purchases.model_copy(update={"columns": tuple(stricter)})
-    )
+    change_contract(monkeypatch, "purchases", columns=tuple(stricter))
     header, some = kept.split(b"\r\n")[:2]
     next_day = some.replace(f"{START:%Y%m%d}".encode(), f"{START + ONE_DAY:%Y%m%d}".encode())
     (folder / "late.txt").write_bytes(b"\r\n".join([header, next_day, b""]))
@@ -217,9 +215,7 @@ def test_an_interval_beyond_the_last_whole_day_is_refused(landed: tuple[Platform
 
 
 def test_a_breaking_contract_stops_before_anything_is_written(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    purchases = get_contracts()["purchases"]
-    narrowed = purchases.model_copy(update={"columns": purchases.columns[:-1]})
-    monkeypatch.setitem(get_contracts()._by_dataset, "purchases", narrowed)
+    change_contract(monkeypatch, "purchases", columns=get_contracts()["purchases"].columns[:-1])
     with transaction() as connection:
         runs = query(connection, "select count(*) as n from ops.runs")
     with pytest.raises(PermanentFailure, match=r"raw\.purchases.*amount_usd"):

@@ -28,6 +28,7 @@ from data_platform.staleness import is_work
 from data_platform.steps import perform
 from data_platform.warehouse.connection import execute, query, transaction
 from tests.conftest import Platform, forget_settings
+from tests.contracts import change_contract
 
 pytestmark = [pytest.mark.integration]
 PROJECT = Path(__file__).parent / "project"
@@ -266,7 +267,7 @@ def test_a_contract_that_names_other_columns_takes_all_days_out_again(
     contract = get_contracts()["calls"]
     renamed = tuple(c.model_copy(update={"name": "subject", "physical_name": "topic"}) if c.name == "topic" else c
                     for c in contract.columns)  # fmt: skip
-    monkeypatch.setitem(get_contracts()._by_dataset, "calls", contract.model_copy(update={"columns": renamed}))
+    change_contract(monkeypatch, "calls", columns=renamed)
     assert take_out().days == len(DAYS)
     assert "subject" in (platform.landing / "crm/calls" / f"{DAYS[0]}.jsonl").read_text()
 
@@ -295,10 +296,9 @@ def test_times_that_are_none_are_kept_as_the_source_has_them(platform: Platform,
 def test_a_cursor_may_be_a_number_or_a_time_to_come(
     cursor: str, platform: Platform, crm: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contract = get_contracts()["calls"]
-    assert contract.extract
-    other = contract.model_copy(update={"extract": contract.extract.model_copy(update={"cursor": cursor})})
-    monkeypatch.setitem(get_contracts()._by_dataset, "calls", other)
+    extract_by = get_contracts()["calls"].extract
+    assert extract_by
+    change_contract(monkeypatch, "calls", extract=extract_by.model_copy(update={"cursor": cursor}))
     execute(crm, "insert into desk.calls (id, called_at, updated_at) values (1, '9000-01-01', 'infinity')")
     take_out()
     call(crm, 2, DAYS[0])

@@ -16,13 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from data_platform.cli.main import build_app
-from data_platform.contracts.load import get_contracts
 from data_platform.intervals import Interval
 from data_platform.orchestrate import open_work
 from data_platform.runs import StepLog
 from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from tests.conftest import Platform, forget_settings
+from tests.contracts import change_contract
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 PROJECT = Path(__file__).parent / "project"
@@ -98,8 +98,7 @@ def test_a_broken_object_is_mended_by_an_override(landing: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("form", ["parquet", "orc"])
 def test_a_table_file_is_read_by_the_same_contract(form: str, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = {"format": form, "location": f"landing/web/visits/*.{form}"}
-    monkeypatch.setitem(get_contracts()._by_dataset, "visits", get_contracts()["visits"].model_copy(update=other))
+    change_contract(monkeypatch, "visits", format=form, location=f"landing/web/visits/*.{form}")
     pages = [{"url": f"/{n}", "product": {"price": Decimal(n) / 8, "colour": "red"}} for n in range(3)]
     table = pa.table(
         {
