@@ -9,17 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sample_company import cdnow
+from sample_company.catalogue import Catalogue
 from sample_company.customers import Canary, CustomerBook
 from sample_company.draws import generator
 from sample_company.shop import Shop, schedule
 from sample_company.simulate import CDNOW_PROCESS, History, Population
+from sample_company.support import SupportDesk
+from sample_company.web import WebSite
 
 SEED = 1997
 OPENED = date(1994, 8, 1)
 FIRST_EXTRACT = cdnow.FIRST_DAY  # a Wednesday, as all later ones
 MONTHLY = frozenset({(1997, 9)})
 # Six broken rows of each kind in the 546 days and 78 weeks of the log, and so on after it.
-PURCHASE_PERIOD_DAYS, CUSTOMER_PERIOD_WEEKS = 91, 13
+PURCHASE_PERIOD_DAYS, CUSTOMER_PERIOD_WEEKS, EVENT_PERIOD_DAYS = 91, 13, 91
+PRODUCTS = 2_000
 # Long enough that the first extract already has the 20,000 customers that the contract expects of one.
 MEAN_DAYS_TO_FIRST_PURCHASE = 320
 CLOSING_SHARE = 0.05
@@ -48,13 +52,24 @@ def company(seed: int = SEED) -> Shop:
         starts=np.full(len(log.customer_ids), cdnow.LAST_DAY.toordinal() + 1),
         closes=closes,
     )
+
+    def lines_of(day: date) -> list[bytes]:
+        return log.lines_of(day) if day <= cdnow.LAST_DAY else population.lines_of(day)
+
+    catalogue = Catalogue(seed, FIRST_EXTRACT, PRODUCTS)
+    events = schedule(seed, "web_events", EVENT_PERIOD_DAYS)
     return Shop(
         seed=seed,
         first_day=cdnow.FIRST_DAY,
         book=book,
-        lines_of=lambda day: log.lines_of(day) if day <= cdnow.LAST_DAY else population.lines_of(day),
+        lines_of=lines_of,
         schedule=schedule(seed, "purchases", PURCHASE_PERIOD_DAYS),
         monthly=MONTHLY,
+        others=(
+            catalogue,
+            WebSite(seed, cdnow.FIRST_DAY, log.customer_ids, book, catalogue, lines_of, events),
+            SupportDesk(seed, cdnow.FIRST_DAY, log.customer_ids, book, lines_of),
+        ),
     )
 
 
@@ -64,8 +79,10 @@ def canaries(customer_id: str, extract_day: date) -> dict[str, str]:
 
 
 def all_canaries(through: date = cdnow.LAST_DAY) -> list[Canary]:
-    """Every canary that landed up to a day."""
-    return company().book.all_canaries(through)
+    """Every canary that landed up to a day, and the addresses of all customers on the net."""
+    shop = company()
+    sites = [other for other in shop.others if isinstance(other, WebSite)]
+    return shop.book.all_canaries(through) + [canary for site in sites for canary in site.canaries()]
 
 
 def _sign_up_days(log: cdnow.Log, seed: int) -> NDArray[np.int64]:

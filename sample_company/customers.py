@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from data_platform.failures import InputError
 from sample_company import names
 from sample_company.draws import generator
+from sample_company.landing import Content
 from sample_company.people import COLUMNS, People, Profile, needs_quotes
 from sample_company.planted import BrokenLine, Schedule, break_customer
 
@@ -36,6 +37,8 @@ class CustomerBook:
     Profiles are carried from week to week and records kept until they change, which makes a year of extracts cheap in
     order of time; going back starts again from the first week.
     """
+
+    dataset = "customers"
 
     def __init__(
         self,
@@ -63,12 +66,12 @@ class CustomerBook:
         self._people = People(seed, customer_ids, origins, signed_up.tolist())
         self._rewind()
 
-    def is_extract_day(self, day: date) -> bool:
+    def is_due(self, day: date) -> bool:
         """Whether the CRM makes an extract that day."""
         return day >= self.first_extract and (day - self.first_extract).days % WEEK_DAYS == 0
 
-    def extract(self, day: date) -> tuple[bytes, int, tuple[BrokenLine, ...]]:
-        """The file of an extract day: its bytes, the number of its records, and those broken on purpose.
+    def content(self, day: date) -> Content:
+        """The file of an extract day.
 
         A broken record stands in the place of the customer's good one.
 
@@ -79,7 +82,7 @@ class CustomerBook:
         present = self._present(week).tolist()
         records = [self._record(customer) for customer in present]
         broken = self._break_one(week, present, records)
-        return b"".join([HEADER, *records]), len(records), broken
+        return Content(b"".join([HEADER, *records]), len(records), broken)
 
     def canaries(self, customer_id: str, extract_day: date) -> dict[str, str]:
         """The customer's e-mail, phone and street name as an extract has them.
@@ -92,6 +95,15 @@ class CustomerBook:
             if self._people.customer_ids[customer] == customer_id:
                 return self._people.canaries(customer, self._profiles[customer])
         raise InputError(f"customer {customer_id} is not in the extract of {extract_day}")
+
+    def email_at_sign_up(self, customer: int) -> str:
+        """The e-mail address in the first record of a customer, by index."""
+        return self._people.canaries(customer, Profile(self._people.origins[customer]))["email"]
+
+    def profile_fields(self, customer: int, day: date) -> dict[str, str]:
+        """A customer's fields by column, by index, as the newest extract up to a day has them."""
+        self._go_to(day - timedelta(days=(day - self.first_extract).days % WEEK_DAYS))
+        return self._people.fields(customer, self._profiles[customer])
 
     def all_canaries(self, through: date) -> list[Canary]:
         """Every canary of the extracts up to a day, each once."""
@@ -141,7 +153,7 @@ class CustomerBook:
         self._records: list[bytes | None] = [None] * len(self._profiles)
 
     def _go_to(self, day: date) -> int:
-        if not self.is_extract_day(day):
+        if not self.is_due(day):
             hint = f"extracts are weekly, from {self.first_extract} on"
             raise InputError(f"the CRM makes no extract on {day}", hint=hint)
         week = (day - self.first_extract).days // WEEK_DAYS

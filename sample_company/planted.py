@@ -6,8 +6,10 @@ any stretch of time is known beforehand. No planted row can be read as a good on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +35,7 @@ CUSTOMER_KINDS = (
     "unknown_gender",
     "malformed_quotes",
 )
+EVENT_KINDS = ("cut_off", "bad_time", "missing_key", "twice_a_key", "not_a_number")
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,35 @@ def break_customer(kind: str, fields: Mapping[str, str], rng: np.random.Generato
         case _:
             raise ValueError(f"no way to break a customer is called {kind!r}")
     return ",".join(broken.values()).encode(), fault
+
+
+def break_event(kind: str, event: Mapping[str, Any]) -> tuple[bytes, str | None]:
+    """Breaks an event of the web site.
+
+    Returns:
+        The broken line with its line end, and the column at fault.
+    """
+    fault: str | None = None
+    broken = dict(event)
+    match kind:
+        case "cut_off":
+            return _compact(broken)[: -len('"}') - 8] + b"\n", fault
+        case "twice_a_key":
+            return _compact(broken)[:-1] + b',"type":"page_view"}\n', fault
+        case "bad_time":
+            fault, broken["at"] = "happened_at", f"{event['at'][:5]}02-31T10:00:00.000Z"
+        case "missing_key":
+            fault = "event_id"
+            del broken["id"]
+        case "not_a_number":
+            fault, broken["page"] = (
+                "price_usd",
+                {"path": "/cd/P00001", "product": {"id": "P00001", "price_usd": "free"}},
+            )
+        case _:
+            raise ValueError(f"no way to break an event is called {kind!r}")
+    return _compact(broken) + b"\n", fault
+
+
+def _compact(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event, separators=(",", ":")).encode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
@@ -15,11 +16,22 @@ from sample_company import cdnow
 from sample_company.customers import CustomerBook
 from sample_company.draws import generator
 from sample_company.landing import Content, Delivery, Landed, arrival, ignore, land
-from sample_company.planted import CUSTOMER_KINDS, PURCHASE_KINDS, BrokenLine, Schedule, break_purchase
+from sample_company.planted import CUSTOMER_KINDS, EVENT_KINDS, PURCHASE_KINDS, BrokenLine, Schedule, break_purchase
 
-VERSION = 1  # of the content; raise it when the generator's output changes, so that files are written anew
+VERSION = 2  # of the content; raise it when the generator's output changes, so that files are written anew
 Month = tuple[int, int]
-KINDS = {"purchases": PURCHASE_KINDS, "customers": CUSTOMER_KINDS}
+KINDS = {"purchases": PURCHASE_KINDS, "customers": CUSTOMER_KINDS, "web_events": EVENT_KINDS}
+
+
+class Department(Protocol):
+    """Whoever delivers a file of one dataset on some days; what is in it is a function of the day."""
+
+    @property
+    def dataset(self) -> str: ...
+
+    def is_due(self, day: date) -> bool: ...
+
+    def content(self, day: date) -> Content: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,7 @@ class Shop:
     """Everything that its deliveries are a function of.
 
     ``lines_of`` gives the till's good lines of a day; ``monthly`` names the months that the till delivers as one file.
+    ``others`` deliver beside the till and the CRM.
     """
 
     seed: int
@@ -35,6 +48,7 @@ class Shop:
     lines_of: Callable[[date], list[bytes]]
     schedule: Schedule
     monthly: frozenset[Month] = frozenset()
+    others: tuple[Department, ...] = ()
 
     @property
     def generator(self) -> str:
@@ -50,16 +64,14 @@ class Shop:
         for day in days:
             if delivered := self._till_days(day):
                 yield self._delivery("purchases", self._till_name(day), day, partial(self._purchases, delivered))
-            if self.book.is_extract_day(day):
-                yield self._delivery("customers", f"{day}", day, partial(self._extract, day))
+            for department in (self.book, *self.others):
+                if department.is_due(day):
+                    yield self._delivery(department.dataset, f"{day}", day, partial(department.content, day))
 
     def _delivery(self, dataset: str, name: str, last_day: date, make: Callable[[], Content]) -> Delivery:
         contract = get_contracts()[dataset]
         path = path_of(contract, name)
         return Delivery(path, last_day, arrival(path, last_day, contract.arrival_delay, self.seed), make)
-
-    def _extract(self, day: date) -> Content:
-        return Content(*self.book.extract(day))
 
     def _till_days(self, day: date) -> list[date]:
         """The days that the file of a day holds: itself, its whole month on a monthly file's last day, or none."""
@@ -90,7 +102,7 @@ class Shop:
 
 
 def schedule(seed: int, dataset: str, every: int) -> Schedule:
-    """When a dataset's broken rows are planted: each kind once in ``every`` days (purchases) or weeks (customers)."""
+    """When a dataset's broken rows are planted: each kind once in ``every`` days, or weeks of customers."""
     return Schedule(seed, dataset, KINDS[dataset], every, get_contracts()[dataset].tolerated_broken_share)
 
 

@@ -70,10 +70,10 @@ def test_a_generated_day_does_not_depend_on_what_was_asked_before(asked: list[in
 def test_an_extract_does_not_depend_on_what_was_asked_before() -> None:
     days = [START + timedelta(weeks=week) for week in range(60)]
     book = small_shop(days=400).book
-    forwards = [book.extract(day) for day in days]
-    backwards = [book.extract(day) for day in reversed(days)]
+    forwards = [book.content(day) for day in days]
+    backwards = [book.content(day) for day in reversed(days)]
     assert forwards == backwards[::-1]
-    assert len({data for data, _, _ in forwards}) > 30, "extracts differ from week to week"
+    assert len({content.data for content in forwards}) > 30, "extracts differ from week to week"
 
 
 def test_another_seed_gives_another_shop(small_bytes: dict[str, bytes], tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_draws_differ_where_what_they_are_for_differs(numbers: list[int], other:
 def test_asking_for_what_is_not_there_is_refused() -> None:
     book = small_shop().book
     with pytest.raises(InputError, match="no extract on 1997-01-02"):
-        book.extract(date(1997, 1, 2))
+        book.content(date(1997, 1, 2))
     with pytest.raises(InputError, match="no extract on 1996-12-25"):
         book.canaries("00001", date(1996, 12, 25))
     with pytest.raises(InputError, match="99999 is not in the extract"):

@@ -61,18 +61,22 @@ def test_company_lands_what_is_missing_of_the_real_days(landing: Path, landed_co
     lost = landing / "shop/purchases/1997-09.txt"
     lost.unlink()
     done = json.loads(dp("company", "--json").stdout)
-    assert {key: done[key] for key in ("files", "written", "rows")} == {"files": 595, "written": 1, "rows": 1_860_523}
+    assert {key: done[key] for key in ("files", "written", "rows")} == {"files": 1692, "written": 1, "rows": 2_000_184}
     assert done["broken"]["negative_count"] == 6
     assert lost.read_bytes() == (landed_company[0] / "shop/purchases/1997-09.txt").read_bytes()
-    assert "595 files, 0 of them written now" in dp("company").stdout
+    assert "1692 files, 0 of them written now" in dp("company").stdout
     assert dp("day").exit_code == 0, "the next day follows at once"
 
 
 def test_day_lands_one_day_after_the_other(landing_with_last_day: Path) -> None:
     before = files(landing_with_last_day)
-    assert "2 files" in dp("day").stdout
-    assert files(landing_with_last_day) - before == {"shop/purchases/1998-07-01.txt", "shop/customers/1998-07-01.csv"}
-    assert json.loads(dp("day", "--json").stdout)["files"] == 1
+    assert "5 files" in dp("day").stdout
+    first_day = files(landing_with_last_day) - before
+    assert {path.replace("1998-07-01", "DAY") for path in first_day} == {
+        *("shop/purchases/DAY.txt", "shop/customers/DAY.csv", "shop/products/DAY.parquet"),
+        *("shop/web_events/DAY.jsonl.gz", "shop/tickets/DAY.jsonl"),
+    }
+    assert json.loads(dp("day", "--json").stdout)["files"] == 3, "no extract"
     assert "shop/purchases/1998-07-02.txt" in files(landing_with_last_day)
 
 
@@ -102,7 +106,7 @@ def test_through_the_due_day_catches_up_with_nights_that_were_missed(
     monkeypatch.setenv("BUSINESS_DATE_OFFSET_DAYS", str((datetime.now(UTC).date() - date(1998, 7, 10)).days))
     get_settings.cache_clear()
     told = json.loads(dp("day", "--through-due", "--json").stdout)
-    assert told["files"] == told["written"] == 9, "eight days of purchases and an extract"
+    assert told["files"] == told["written"] == 3 * 8 + 1, "eight days of purchases, events and tickets, and an extract"
     at_once = tmp_path / "at_once"
     company().land(at_once, type(REAL_DAYS)(cdnow.LAST_DAY, date(1998, 7, 10)))
     assert contents(landing_with_last_day) == contents(at_once)
