@@ -1,0 +1,102 @@
+"""The encoding of text, from all that is read of it: one `£` among a million lines tells."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+from data_platform.failures import InputError
+from data_platform.scaffold.samples import Sample, chunks_of
+
+BOMS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8"}
+TELLING_BYTES = 64 << 10
+TELLING_LINE = re.compile(rb"[^\n]{0,200}[\x80-\xff][^\n]{0,200}")
+# What stands in western texts beside ASCII; other encodings' letters look like anything else.
+WESTERN = set("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€£¥§©®°±²³´µ·¹º»¼½¾¿«¡ª¢–—‘’‚“”„†•…‰‹›™\xa0")
+WORD = re.compile(r"[^\W\d_]{2,}")
+MOST_OF_A_WORD = 0.5
+OTHERS = ["cp1250", "cp1251", "cp1252", "latin_1", "koi8_r", "shift_jis", "euc_jp", "euc_kr", "gb18030", "big5", "cp1253", "cp1254"]
+
+
+def detect_encoding(sample: Sample) -> str:
+    """The encoding that all files have, as contracts name it.
+
+    Raises:
+        InputError: when they are no text, or differ.
+    """
+    found = {file: _of_bom(file, sample) for file in sample.read}
+    first = found[sample.read[0]]
+    if other := next((file for file, encoding in found.items() if encoding != first), None):
+        raise InputError(
+            f"{sample.read[0]} is {first or 'no UTF-16'}, {other} is {found[other] or 'no UTF-16'}",
+            hint="name files of one encoding",
+        )
+    if first:
+        return first
+    telling = bytearray()
+    for file in sample.read:
+        if not _is_utf8(file, sample, telling):
+            continue
+    return _of_bytes(bytes(telling)) if telling else "utf-8"
+
+
+def _of_bom(file: Path, sample: Sample) -> str:
+    """``utf-16…`` where a file begins so, else an empty text."""
+    head = next(iter(chunks_of(file, sample.compression, 4096)), b"")
+    if encoding := next((name for bom, name in BOMS.items() if head.startswith(bom) and name != "utf-8"), ""):
+        return encoding
+    nuls = head.count(0)
+    if not nuls:
+        return ""
+    if len(head) > 1 and nuls > len(head) // 4:
+        if not any(head[::2][: nuls // 2]) or head[1::2].count(0) > 0.6 * len(head[1::2]):
+            return "utf-16-le" if head[1::2].count(0) >= head[::2].count(0) else "utf-16-be"
+        if head[::2].count(0) > 0.6 * len(head[::2]):
+            return "utf-16-be"
+    if nuls > len(head) // 100:
+        raise InputError(
+            f"{file} is neither text nor Parquet nor ORC: {nuls} of its first {len(head)} bytes are NUL",
+            hint="ask the source for delimited text, JSON, Parquet or ORC",
+        )
+    return ""
+
+
+def _is_utf8(file: Path, sample: Sample, telling: bytearray) -> bool:
+    """Whether a file is UTF-8; of one that is not, lines that tell are added to ``telling``."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    rest: list[bytes] = []
+    sound = True
+    for chunk in chunks_of(file, sample.compression, sample.bytes_a_file):
+        if sound:
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                sound = False
+        if not chunk.isascii() and len(telling) < TELLING_BYTES:
+            rest.append(chunk)
+    if sound:
+        return True
+    for chunk in rest:
+        for line in TELLING_LINE.findall(chunk):
+            telling += line + b"\n"
+            if len(telling) >= TELLING_BYTES:
+                return False
+    return False
+
+
+def _of_bytes(telling: bytes) -> str:
+    """A one-byte encoding of western texts where it makes sense of them, else what fits best."""
+    try:
+        text = telling.decode("cp1252")
+    except UnicodeDecodeError:
+        text = ""
+    beside = [character for character in text if not character.isascii()]
+    words = [w for w in WORD.findall(text) if not w.isascii()]
+    foreign = sum(sum(not c.isascii() for c in word) > MOST_OF_A_WORD * len(word) for word in words)
+    if text and set(beside) <= WESTERN and foreign <= len(words) // 4:
+        return "cp1252"
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(telling, cp_isolation=OTHERS).best()
+    return best.encoding.replace("_", "-") if best else "latin-1"

@@ -1,0 +1,57 @@
+"""Names as the house writes them, made of those of a delivery."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from data_platform.contracts.consistency import LONGEST_NAME
+from data_platform.contracts.model import RESERVED
+from data_platform.contracts.parts import NAME
+from data_platform.failures import InputError
+
+LONGEST_COLUMN = 50  # `_hash` may follow, and Postgres cuts at 63
+SPELLED = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "ä": "ae", "ö": "oe", "ü": "ue", "#": " no ", "%": " percent "})
+
+
+def check_name(name: str, what: str) -> str:
+    """The name, if it is one.
+
+    Raises:
+        InputError: when it is not lower_snake_case, or too long.
+    """
+    if not NAME.match(name) or len(name) > LONGEST_NAME:
+        like = snake_case(name)[:LONGEST_NAME].strip("_") or "orders"
+        raise InputError(
+            f"{what} {name!r} is not lower_snake_case of at most {LONGEST_NAME} characters", hint=f"call it {like}"
+        )
+    return name
+
+
+def snake_case(text: str) -> str:
+    """Letters and digits of a name, with underscores between its words."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).lower().translate(SPELLED)
+    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+
+
+def column_names(delivered: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
+    """Names for columns: each another, none of the platform's own."""
+    names: list[str] = []
+    for position, text in enumerate(delivered, start=1):
+        name = snake_case(text)[:LONGEST_COLUMN].strip("_") or f"column_{position}"
+        if not name[0].isalpha():
+            name = f"c_{name}"
+        if name in RESERVED:
+            name = f"{name}_delivered"
+        stem, number = name, 2
+        while name in names or name in taken:
+            name, number = f"{stem}_{number}", number + 1
+        names.append(name)
+    return names
+
+
+def in_words(name: str) -> str:
+    """A name for people."""
+    return name.replace("_", " ").strip().capitalize()
