@@ -39,10 +39,7 @@ def write_sales(folder: Path, *, files: int = 300, rows: int = 500_000, seed: in
         day = FIRST_DAY + timedelta(days=number)
         lines: list[str] = []
         for _ in range(size):
-            if lines and rng.random() < 0.01:
-                line = lines[-1]
-            else:
-                line = _line(rng, day, number)
+            line = lines[-1] if lines and rng.random() < 0.01 else _line(rng, day, number)
             lines.append(line)
         for line in lines:
             *_, count, _, cost, customer, _ = line.rsplit(",", 5) if line.count('"') else line.split(",")
@@ -63,4 +60,5 @@ def _line(rng: np.random.Generator, day: date, number: int) -> str:
     price = Decimal(draws[6] % 20_000) / (1000 if draws[7] % 10 == 0 else 100)
     customer = f"{12_346 + draws[8] % 6_000}.0" if draws[9] % 4 else ""
     time = f"{8 + draws[0] % 10:02d}:{draws[1] % 60:02d}:00"
-    return f"{invoice},{10_002 + draws[2] % 80_000:05d}{'AB '[draws[3] % 3].strip()},{quoted},{count},{day} {time},{price},{customer},{COUNTRIES[draws[4] % 4]}"
+    code = f"{10_002 + draws[2] % 80_000:05d}{'AB '[draws[3] % 3].strip()}"
+    return f"{invoice},{code},{quoted},{count},{day} {time},{price},{customer},{COUNTRIES[draws[4] % 4]}"

@@ -1,4 +1,4 @@
-"""A file's rows as texts, outside of Spark: what a new contract is drafted from is read by the code that will read it."""
+"""A file's rows as texts, outside of Spark: a new contract is drafted by the code that will read its files."""
 
 from __future__ import annotations
 

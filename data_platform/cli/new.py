@@ -12,7 +12,9 @@ import typer
 from data_platform.cli.output import JsonOption, console, print_json, print_table, reports_failures
 from data_platform.settings import get_settings
 
-commands = typer.Typer(no_args_is_help=True, help="Draft a dataset's contract from its files, or a model, features, a DAG.")
+commands = typer.Typer(
+    no_args_is_help=True, help="Draft a dataset's contract from its files, or a model, features, a DAG."
+)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be written; write nothing.")]
 
 
@@ -28,7 +30,9 @@ def new_dataset(
     source: Annotated[str, typer.Option(help="The system that delivers it: a folder in contracts/sources.")],
     origin: Annotated[
         list[str],
-        typer.Option("--from", help="Files, or patterns of files in quotes; or table:SCHEMA.TABLE of the source's database."),
+        typer.Option(
+            "--from", help="Files, or patterns of files in quotes; or table:SCHEMA.TABLE of the source's database."
+        ),
     ],
     dry_run: DryRun = False,
     as_json: JsonOption = False,
@@ -50,7 +54,9 @@ def new_dataset(
     page = profile.write(draft)
     if as_json:
         files = [str(file) for file in (*written, page)]
-        print_json({"written": files, "rows": draft.rows, "sampled": draft.sampled, "columns": list(profile.summary(draft))})
+        print_json(
+            {"written": files, "rows": draft.rows, "sampled": draft.sampled, "columns": list(profile.summary(draft))}
+        )
         return
     columns = ["column", "type", "missing", "distinct", "key", "personal"]
     print_table(f"{source}/{name}: {draft.sampled}", profile.summary(draft), columns=columns)
@@ -75,7 +81,11 @@ def new_model(
     """Draft a model's SQL, and of a mart its contract."""
     from data_platform.scaffold.models import draft_model
 
-    _write(draft_model(name, layer, origin), dry_run, ["edit them", "dp contracts lint && dp contracts compile", "make lint", "dp plan"])
+    _write(
+        draft_model(name, layer, origin),
+        dry_run,
+        ["edit them", "dp contracts lint && dp contracts compile", "make lint", "dp plan"],
+    )
 
 
 @commands.command("feature")
@@ -89,20 +99,28 @@ def new_feature(
     """Draft a feature table's SQL and contract."""
     from data_platform.scaffold.models import draft_feature
 
-    _write(draft_feature(name, entity, origin), dry_run, ["edit them", "dp contracts lint && dp contracts compile", "make lint", "dp plan"])
+    _write(
+        draft_feature(name, entity, origin),
+        dry_run,
+        ["edit them", "dp contracts lint && dp contracts compile", "make lint", "dp plan"],
+    )
 
 
 @commands.command("dag")
 @reports_failures
 def new_dag(
     name: Annotated[str, typer.Argument(help="A verb phrase like replay_returns: the file's name and the DAG's id.")],
-    runbook: Annotated[str, typer.Option(help="A page of docs/runbooks, without .md: what the person on call reads.")] = "nightly-run-failed",
+    runbook: Annotated[
+        str, typer.Option(help="A page of docs/runbooks, without .md: what the person on call reads.")
+    ] = "nightly-run-failed",
     dry_run: DryRun = False,
 ) -> None:
     """Draft a DAG that goes the way of every run, by hand and with a form."""
     from data_platform.scaffold.models import draft_dag
 
-    _write(draft_dag(name, runbook), dry_run, ["edit its notes and its deadline", "make lint", "make test-dags", "make up"])
+    _write(
+        draft_dag(name, runbook), dry_run, ["edit its notes and its deadline", "make lint", "make test-dags", "make up"]
+    )
 
 
 def _write(files: dict[Path, str], dry_run: bool, steps: Sequence[str]) -> None:

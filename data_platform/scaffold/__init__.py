@@ -1,1 +1,1 @@
-"""First drafts: what a new dataset, model, feature table or DAG begins with. `dp new` writes them, people finish them."""
+"""First drafts of datasets, models, feature tables and DAGs: `dp new` writes them, people finish them."""

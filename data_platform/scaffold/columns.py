@@ -153,7 +153,9 @@ def hashes_of(texts: pa.Array) -> NDArray[np.uint64]:
     from pandas.util import hash_array
 
     encoded = texts.dictionary_encode()
-    words = hash_array(np.append(encoded.dictionary.to_numpy(zero_copy_only=False), "").astype(object), categorize=False)
+    words = hash_array(
+        np.append(encoded.dictionary.to_numpy(zero_copy_only=False), "").astype(object), categorize=False
+    )
     words[-1] = 0
     found: Any = words[pc.fill_null(encoded.indices, len(words) - 1).to_numpy(zero_copy_only=False)]
     return found

@@ -1,4 +1,4 @@
-"""A draft as a contract file, for people to read: short, in the order of the reference, with what to review beside it."""
+"""A draft as a contract file for people to read: in the order of the reference, with what to review beside it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write(draft: Draft) -> str:
 
 def _lines(draft: Draft) -> Iterator[str]:
     yield f"# Drafted by `dp new dataset` from {draft.sampled}."
-    yield "# review: what follows each such word, and the descriptions, which are made of names; then say status: active."
+    yield "# review: what follows each such word, and the descriptions, made of names; then say status: active."
     for remark in draft.remarks:
         yield f"# review: {_comment(remark)}"
     yield "apiVersion: v3.1.0"
@@ -138,7 +138,7 @@ def _description(column: DraftColumn) -> str:
 def _words(column: DraftColumn) -> list[str]:
     """The values of a column that has a few, each often; of nobody's data."""
     counts = column.found.counts
-    if column.personal or column.kind.physical != "text" or not counts or len(counts) > MOST_WORDS:
+    if column.personal or column.is_free or column.kind.physical != "text" or not counts or len(counts) > MOST_WORDS:
         return []
     often = all(n >= FEWEST_OF_WORD and WORD_OF_VALUES.fullmatch(word) for word, n in counts.items())
     return sorted(counts) if often else []
@@ -173,7 +173,12 @@ def _dialect(draft: Draft) -> dict[str, str]:
         encoding = {"encoding": of.encoding} if draft.form == "json" and of.encoding != "utf-8" else {}
         return encoding | ({"nullValues": nulls} if of.null_values else {}) | (packed if draft.form == "json" else {})
     quote = "null" if of.quote is None else scalar(of.quote)
-    found = {"separator": scalar(of.separator), "header": str(of.header).lower(), "encoding": of.encoding, "quote": quote}
+    found = {
+        "separator": scalar(of.separator),
+        "header": str(of.header).lower(),
+        "encoding": of.encoding,
+        "quote": quote,
+    }
     found |= {"decimal": scalar(of.decimal)}
     return found | ({"nullValues": nulls} if of.null_values != ("",) else {}) | packed
 

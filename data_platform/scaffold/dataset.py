@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def _format(sample: Sample) -> str:
     first = kinds[sample.files[0]]
     if other := next((file for file in kinds if kinds[file] != first), None):
         raise InputError(
-            f"{sample.files[0]} is {first}, {other} is {kinds[other]}", hint="name files of one format; a dataset has one"
+            f"{sample.files[0]} is {first}, {other} is {kinds[other]}",
+            hint="name files of one format; a dataset has one",
         )
     return first
 
@@ -89,12 +91,15 @@ def _delimited(sample: Sample, encoding: str) -> tuple[list[Field], Dialect]:
     share, _, at = min(tried)
     if share > MOST_BROKEN:
         raise InputError(
-            f"{sample.files[0]}: no separator makes rows of it: of the likeliest, {likely[at].separator!r}, {share:.0%} are broken",
+            f"{sample.files[0]}: no separator makes rows of it; by the likeliest, {likely[at].separator!r}, "
+            f"{share:.0%} are broken",
             hint="is it delimited text? What stands above or below its table must go",
         )
     guess = likely[at]
     header = _has_header(guess, sample, encoding)
-    return [Field(path) for path in _paths(guess, sample, encoding, header=header)], _dialect(guess, encoding, header=header)
+    return [Field(path) for path in _paths(guess, sample, encoding, header=header)], _dialect(
+        guess, encoding, header=header
+    )
 
 
 def _tried(guess: Guess, sample: Sample, encoding: str) -> float:
@@ -133,7 +138,9 @@ def _paths(guess: Guess, sample: Sample, encoding: str, *, header: bool) -> list
         return [f"column_{number}" for number in range(1, guess.width + 1)]
     first = [name.strip() for name in guess.rows[0]]
     if nameless := next((at for at, name in enumerate(first, start=1) if not name), 0):
-        raise InputError(f"{sample.files[0]}:1: column {nameless} has no name", hint="ask the source for a name, or add one")
+        raise InputError(
+            f"{sample.files[0]}:1: column {nameless} has no name", hint="ask the source for a name, or add one"
+        )
     if twin := next((name for name in first if first.count(name) > 1), ""):
         raise InputError(f"{sample.files[0]}:1: two columns are called {twin!r}", hint="rename one of the two")
     for file in sample.files:
@@ -157,7 +164,10 @@ def _read(sample: Sample, form: str, dialect: Dialect, paths: list[str]) -> Rows
         raise InputError(error.message, hint=error.hint) from None
     if not rows.count:
         broken = ", ".join(f"{n} break rule {rule!r}" for rule, n in rows.broken.items())
-        raise InputError(f"{sample.files[0]} has no row that can be read{': ' if broken else ''}{broken}", hint="types are made of rows: name files that have some")
+        raise InputError(
+            f"{sample.files[0]} has no row that can be read{': ' if broken else ''}{broken}",
+            hint="types are made of rows: name files that have some",
+        )
     return rows
 
 
@@ -167,7 +177,9 @@ def _packed(dialect: Dialect, sample: Sample) -> Dialect:
     return dialect if told == {sample.compression} else dialect.model_copy(update={"compression": sample.compression})
 
 
-def _drafted(source: str, dataset: str, sample: Sample, form: str, dialect: Dialect, fields: list[Field], rows: Rows) -> Draft:
+def _drafted(
+    source: str, dataset: str, sample: Sample, form: str, dialect: Dialect, fields: list[Field], rows: Rows
+) -> Draft:
     of_objects = form != "csv"
     names = column_names([f.path for f in fields], ("extract_day", UNKNOWN))
     decimal = "." if of_objects else choose_decimal(rows.columns)
@@ -176,6 +188,8 @@ def _drafted(source: str, dataset: str, sample: Sample, form: str, dialect: Dial
         for c, name, f in zip(rows.columns, names, fields, strict=True)
     ]
     nulls, null_remarks = null_texts(rows.columns, kinds, default=() if of_objects else ("",))
+    for found in rows.columns:
+        found.distinct -= sum(text in nulls for text in found.nulls)
     columns = [
         _column(name, c, kind, missing(c, kind, nulls), dataset, is_json=f.is_json)
         for name, c, kind, f in zip(names, rows.columns, kinds, fields, strict=True)
@@ -205,7 +219,10 @@ def _drafted(source: str, dataset: str, sample: Sample, form: str, dialect: Dial
         frequency_days=_frequency(sample),
         remarks=null_remarks,
     )
-    draft.remarks += [f"{n:,} rows break rule {rule!r}, the first at {Path(rows.places[rule]).name}" for rule, n in rows.broken.items()]
+    draft.remarks += [
+        f"{n:,} rows break rule {rule!r}, the first at {Path(rows.places[rule]).name}"
+        for rule, n in rows.broken.items()
+    ]
     if not dialect.header:
         draft.remarks.append("the files name no columns: what are they called?")
     return draft
@@ -216,6 +233,7 @@ def _column(name: str, found: Any, kind: Any, absent: int, dataset: str, *, is_j
     if is_json:
         column.remarks.append("lists and objects, as JSON")
     elif column.personal is None and is_free_text(found, name, kind):
+        column.is_free = True
         column.remarks.append("free text may hold personal data that no pattern finds")
     return column
 
@@ -247,12 +265,20 @@ def _unknown(columns: Sequence[DraftColumn], rows: Rows) -> DraftColumn:
     from data_platform.scaffold.columns import Column
     from data_platform.scaffold.types import Type
 
-    remarks = [f"{rows.unknown:,} rows have fields that the first megabytes of the files have not"] if rows.unknown else []
-    personal = Finding("beside personal data, fields that nobody knows are personal, too", "drop") if any(c.personal for c in columns) else None
-    return DraftColumn(UNKNOWN, Column(UNKNOWN), Type("text"), rows.count - rows.unknown, personal, remarks, holds_unknown=True)
+    remarks = (
+        [f"{rows.unknown:,} rows have fields that the first megabytes of the files have not"] if rows.unknown else []
+    )
+    personal = (
+        Finding("beside personal data, fields that nobody knows are personal, too", "drop")
+        if any(c.personal for c in columns)
+        else None
+    )
+    return DraftColumn(
+        UNKNOWN, Column(UNKNOWN), Type("text"), rows.count - rows.unknown, personal, remarks, holds_unknown=True
+    )
 
 
 def _frequency(sample: Sample) -> int:
     days = sorted(sample.days)
-    gaps = sorted((b - a).days for a, b in zip(days, days[1:], strict=False))
+    gaps = sorted((b - a).days for a, b in itertools.pairwise(days))
     return max(1, gaps[len(gaps) // 2]) if gaps else 1

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 SEPARATORS = (",", ";", "\t", "|", "^", "~", ":", "\x1f", "blanks")
 QUOTES = ('"', "'", None)
@@ -29,7 +30,9 @@ SENSIBLE = re.compile(
     )?\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
-TYPED = re.compile(r"\s*([+-]?[\d.,]*\d|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}.*|true|false|\S+@\S+)\s*", re.IGNORECASE)
+TYPED = re.compile(
+    r"\s*([+-]?[\d.,]*\d|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}.*|true|false|\S+@\S+)\s*", re.IGNORECASE
+)
 NAME_LIKE = re.compile(r"\s*[^\W\d][\w .\-/()%#&$€£:?]{0,62}\s*")
 
 
@@ -57,7 +60,7 @@ def guess_dialects(text: str) -> list[Guess]:
 
 
 def _guess(text: str, separator: str, quote: str | None) -> Guess | None:
-    if quote == "'" and "'" not in text or (separator != "blanks" and separator not in text):
+    if (quote == "'" and "'" not in text) or (separator != "blanks" and separator not in text):
         return None
     rows = tuple(_rows(text, separator, quote))
     if not rows:
@@ -76,9 +79,9 @@ def _rows(text: str, separator: str, quote: str | None) -> Iterator[tuple[str, .
             return
         yield from (tuple(line.split()) for line in text.splitlines() if line.strip())
         return
-    options = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    options: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, **options):  # type: ignore[arg-type]
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, **options):
             if row:
                 yield tuple(row)
     except csv.Error:
@@ -88,7 +91,9 @@ def _rows(text: str, separator: str, quote: str | None) -> Iterator[tuple[str, .
 def _alike(rows: Sequence[tuple[str, ...]]) -> float:
     """The score of row patterns: many rows of one pattern, few patterns, many fields."""
     widths = Counter(map(len, rows))
-    return sum(count * max(EPSILON, width - 1) / width for width, count in widths.items()) / len(widths) ** 2 / len(rows)
+    return (
+        sum(count * max(EPSILON, width - 1) / width for width, count in widths.items()) / len(widths) ** 2 / len(rows)
+    )
 
 
 def _sensible(rows: Sequence[tuple[str, ...]]) -> float:

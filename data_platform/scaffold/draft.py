@@ -18,6 +18,7 @@ class DraftColumn:
 
     Attributes:
         missing: rows without a value, as the contract reads them.
+        is_free: people may have written what they liked.
     """
 
     name: str
@@ -28,11 +29,12 @@ class DraftColumn:
     remarks: list[str] = field(default_factory=list)
     in_key: bool = False
     holds_unknown: bool = False
+    is_free: bool = False
 
     @property
     def required(self) -> bool:
         """Whether every row that was read has a value."""
-        return self.found.rows > 0 and not self.missing and not self.holds_unknown
+        return not self.missing and not self.holds_unknown
 
     @property
     def path(self) -> str:
@@ -85,6 +87,7 @@ def day_column(column: DraftColumn, taken: list[str], *, instead: bool) -> Draft
     stem = column.name
     for ending in ("_at", "_time", "_timestamp", "_ts", "_datetime"):
         stem = stem.removesuffix(ending)
+    stem = "event" if stem in {"at", "time", "timestamp", "ts", "date", "datetime"} else stem
     name = f"{stem}_on" if f"{stem}_on" not in taken else f"{column.name}_day"
     form: Any = column.found.form
     spark = (form.format if form else "") or "yyyy-MM-dd['T'][ ]HH:mm:ss[.SSSSSS][XXX]"

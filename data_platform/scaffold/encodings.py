@@ -13,10 +13,24 @@ BOMS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM
 TELLING_BYTES = 64 << 10
 TELLING_LINE = re.compile(rb"[^\n]{0,200}[\x80-\xff][^\n]{0,200}")
 # What stands in western texts beside ASCII; other encodings' letters look like anything else.
-WESTERN = set("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€£¥§©®°±²³´µ·¹º»¼½¾¿«¡ª¢–—‘’‚“”„†•…‰‹›™\xa0")
+RARE = set("\xd0\xf0\xde\xfe\xd7\xf7\xac\xa6\xa8\xaf\xb8\xb6\u0192\u02c6\u02dc")
+WESTERN = set(bytes(range(0x80, 0x100)).decode("cp1252", "ignore")) - RARE
 WORD = re.compile(r"[^\W\d_]{2,}")
 MOST_OF_A_WORD = 0.5
-OTHERS = ["cp1250", "cp1251", "cp1252", "latin_1", "koi8_r", "shift_jis", "euc_jp", "euc_kr", "gb18030", "big5", "cp1253", "cp1254"]
+OTHERS = [
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "latin_1",
+    "koi8_r",
+    "shift_jis",
+    "euc_jp",
+    "euc_kr",
+    "gb18030",
+    "big5",
+    "cp1253",
+    "cp1254",
+]
 
 
 def detect_encoding(sample: Sample) -> str:
@@ -36,8 +50,7 @@ def detect_encoding(sample: Sample) -> str:
         return first
     telling = bytearray()
     for file in sample.read:
-        if not _is_utf8(file, sample, telling):
-            continue
+        _take_telling(file, sample, telling)
     return _of_bytes(bytes(telling)) if telling else "utf-8"
 
 
@@ -62,8 +75,8 @@ def _of_bom(file: Path, sample: Sample) -> str:
     return ""
 
 
-def _is_utf8(file: Path, sample: Sample, telling: bytearray) -> bool:
-    """Whether a file is UTF-8; of one that is not, lines that tell are added to ``telling``."""
+def _take_telling(file: Path, sample: Sample, telling: bytearray) -> None:
+    """Adds lines of a file that is not UTF-8, which tell what it is, to ``telling``."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest: list[bytes] = []
     sound = True
@@ -75,14 +88,11 @@ def _is_utf8(file: Path, sample: Sample, telling: bytearray) -> bool:
                 sound = False
         if not chunk.isascii() and len(telling) < TELLING_BYTES:
             rest.append(chunk)
-    if sound:
-        return True
-    for chunk in rest:
+    for chunk in [] if sound else rest:
         for line in TELLING_LINE.findall(chunk):
             telling += line + b"\n"
             if len(telling) >= TELLING_BYTES:
-                return False
-    return False
+                return
 
 
 def _of_bytes(telling: bytes) -> str:

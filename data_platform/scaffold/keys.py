@@ -19,9 +19,13 @@ from data_platform.scaffold.samples import Sample
 
 FEWEST_ROWS = 20  # with fewer, a key is an accident
 MOST_PARTS, MOST_CANDIDATES = 3, 7
-IS_ID = re.compile(r"(^|_)(id|no|nr|num|number|code|key|uuid|sku|symbol|reference|ref|line|item|seq|sequential|position)(_|$)")
+IS_ID = re.compile(
+    r"(^|_)(id|no|nr|num|number|code|key|uuid|sku|symbol|reference|ref|line|item|seq|sequential|position)(_|$)"
+)
 ID_TYPES = ("text", "uuid", "integer", "bigint", "date")
-EVENT = re.compile(r"order|purchase|event|invoice|transaction|trade|book|sold|sale|visit|created|occur|^date|^day|_on$|_at$")
+EVENT = re.compile(
+    r"order|purchase|event|invoice|transaction|trade|book|sold|sale|visit|created|occur|^date|^day|_on$|_at$"
+)
 LATER = re.compile(r"due|deliver|ship|valid|expir|updat|modif|end|limit|estimat|approv|cancel")
 PRIME = np.uint64(0x9E3779B97F4A7C15)
 EPOCH = date(1970, 1, 1).toordinal()
@@ -31,7 +35,7 @@ MOST_FILES_NEAR = 0.8
 
 @dataclass(frozen=True)
 class Grain:
-    """What one row is: its key, and how many rows equal another."""
+    """What one row is: its key, and how many rows equal another of their file."""
 
     key: tuple[str, ...]
     repeated_rows: int
@@ -58,21 +62,23 @@ def find_grain(columns: Sequence[DraftColumn], rows: Rows) -> Grain:
     hashes = [c.found.all_hashes() for c in columns]
     if not hashes or not len(hashes[0]):
         return Grain((), 0, repeats_over_files=False)
-    whole = _mixed(hashes)
-    repeated = len(whole) - len(np.unique(whole))
-    if repeated or rows.count < FEWEST_ROWS:
-        return Grain((), repeated, repeats_over_files=False)
     files = rows.file_of_row().astype(np.uint64)
     fit = [at for at, c in enumerate(columns) if _may_be_of_key(c)][:MOST_CANDIDATES]
-    for within_file in (False, True):
-        if within_file and len(rows.files) and files.max() == 0:
-            break
+    repeated = 0
+    for within_file in (False, True) if files.max() else (False,):
+        of_file = [files] if within_file else []
+        repeated = _repeats(_mixed([*hashes, *of_file]))
+        if repeated or rows.count < FEWEST_ROWS:
+            continue
         for size in range(1, MOST_PARTS + 1):
             for parts in combinations(fit, size):
-                mixed = _mixed([hashes[at] for at in parts] + ([files] if within_file else []))
-                if len(np.unique(mixed)) == len(mixed):
+                if not _repeats(_mixed([hashes[at] for at in parts] + of_file)):
                     return Grain(tuple(columns[at].name for at in parts), 0, repeats_over_files=within_file)
-    return Grain((), 0, repeats_over_files=False)
+    return Grain((), repeated, repeats_over_files=False)
+
+
+def _repeats(hashes: NDArray[np.uint64]) -> int:
+    return len(hashes) - len(np.unique(hashes))
 
 
 def _may_be_of_key(column: DraftColumn) -> bool:
@@ -99,9 +105,15 @@ def find_day(columns: Sequence[DraftColumn], grain: Grain, sample: Sample, datas
             why = f"{near.name} is the day in the file's name, or next to it"
             return _of_column(near, why, of_objects=of_objects, by_path=True)
         if grain.repeats_over_files:
-            return Day("snapshot", None, f"{', '.join(grain.key)} tells rows apart within a file, and stands in others again: each file is a full extract")
+            return Day(
+                "snapshot",
+                None,
+                f"{', '.join(grain.key)} tells rows apart within a file, and stands in others again: full extracts",
+            )
         if moments or len(sample.files) == 1:
-            return Day("snapshot", None, "no column is near the day in the file's name: each file seems to be a full extract")
+            return Day(
+                "snapshot", None, "no column is near the day in the file's name: each file seems to be a full extract"
+            )
         return Day("events", None, "no column tells the day: it is that of the file's name")
     is_register = bool(PEOPLE.search(dataset)) and bool(grain.key)
     if moments and not (is_register and len(sample.files) == 1):
@@ -119,7 +131,12 @@ def _of_column(column: DraftColumn, why: str, *, of_objects: bool, by_path: bool
         return Day("events", column, f"{why}; its UTC day is read from the same field", "twin")
     if by_path:
         return Day("events", None, f"{why}; the file's name has the day, as delimited text gives a column once")
-    return Day("events", column, f"{why}; read as a day, as delimited text gives a column once: the time of day is lost", "instead")
+    return Day(
+        "events",
+        column,
+        f"{why}; read as a day, as delimited text gives a column once: the time of day is lost",
+        "instead",
+    )
 
 
 def _is_near(column: DraftColumn, days: Sequence[date]) -> bool:

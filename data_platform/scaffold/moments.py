@@ -116,7 +116,10 @@ def _patterns() -> Iterator[tuple[str, str, bool]]:
     yield r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})", "yyyyMMdd", False
     for sign in "./-":
         escaped = rf"\{sign}"
-        orders = [(f"{D}{escaped}{M}{escaped}{Y}", f"dd{sign}MM{sign}yyyy"), (f"{M}{escaped}{D}{escaped}{Y}", f"MM{sign}dd{sign}yyyy")]
+        orders = [
+            (f"{D}{escaped}{M}{escaped}{Y}", f"dd{sign}MM{sign}yyyy"),
+            (f"{M}{escaped}{D}{escaped}{Y}", f"MM{sign}dd{sign}yyyy"),
+        ]
         if sign != "-":
             orders.append((f"{Y}{escaped}{M}{escaped}{D}", f"yyyy{sign}MM{sign}dd"))
         for pattern, spark in orders:

@@ -12,7 +12,9 @@ from data_platform.contracts.parts import NAME
 from data_platform.failures import InputError
 
 LONGEST_COLUMN = 50  # `_hash` may follow, and Postgres cuts at 63
-SPELLED = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "ä": "ae", "ö": "oe", "ü": "ue", "#": " no ", "%": " percent "})
+SPELLED = str.maketrans(
+    {"ß": "ss", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "ä": "ae", "ö": "oe", "ü": "ue", "#": " no ", "%": " percent "}
+)
 
 
 def check_name(name: str, what: str) -> str:
@@ -21,10 +23,15 @@ def check_name(name: str, what: str) -> str:
     Raises:
         InputError: when it is not lower_snake_case, or too long.
     """
+    like = snake_case(name)[:LONGEST_NAME].strip("_") or "orders"
     if not NAME.match(name) or len(name) > LONGEST_NAME:
-        like = snake_case(name)[:LONGEST_NAME].strip("_") or "orders"
         raise InputError(
             f"{what} {name!r} is not lower_snake_case of at most {LONGEST_NAME} characters", hint=f"call it {like}"
+        )
+    if "__" in name and what in {"source", "dataset"}:
+        raise InputError(
+            f"{what} {name!r} holds two underscores, which part the two in stg_<source>__<dataset>",
+            hint=f"call it {like}",
         )
     return name
 

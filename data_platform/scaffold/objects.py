@@ -99,7 +99,8 @@ def json_fields(sample: Sample, encoding: str) -> list[Field]:
     fields = list(root.fields())
     if not fields:
         raise InputError(
-            f"{sample.files[0]} holds no JSON objects with fields", hint="deliver one object a line, or an array of them"
+            f"{sample.files[0]} holds no JSON objects with fields",
+            hint="deliver one object a line, or an array of them",
         )
     return fields
 
@@ -188,7 +189,11 @@ def _of_type(path: str, kind: Any) -> Field:
     if pa.types.is_nested(kind):
         return Field(path, {"list"})
     if pa.types.is_decimal(kind):
-        return Field(path, {"number"}, f"numeric({kind.precision},{kind.scale})" if 0 <= kind.scale <= kind.precision <= 38 else "")
+        return Field(
+            path,
+            {"number"},
+            f"numeric({kind.precision},{kind.scale})" if 0 <= kind.scale <= kind.precision <= 38 else "",
+        )
     if pa.types.is_floating(kind):
         return Field(path, {"number"})
     declared = next((name for test, name in DECLARED.items() if test(kind)), "")

@@ -22,15 +22,29 @@ NAMES: tuple[tuple[str, str, Any], ...] = (
     (r"e_?mail|mail_address|courriel|correo", "an e-mail address", "hash"),
     (r"phone|telephone|telefon\w*|tel|mobile|cell|handy\w*|fax|movil", "a telephone number", "hash"),
     (r"birth\w*|dob|born|geburt\w*|geboren|naissance|nacimiento|nascita", "a date of birth", "birth"),
-    (r"(first|last|full|middle|given|family|sur|maiden|customer|contact|user|person|employee|client|patient)_?name", "a name", "drop"),
+    (
+        r"(first|last|full|middle|given|family|sur|maiden|customer|contact|user|person|employee|client|patient)_?name",
+        "a name",
+        "drop",
+    ),
     (r"(vor|nach|familien)name|nombre|apellidos?|prenom|nom|cognome|surname|firstname|lastname", "a name", "drop"),
-    (r"street\w*|address\w*|addr|strasse|anschrift|adresse|direccion|calle|rue|indirizzo|house_?(no|nr|number)", "an address", "drop"),
+    (
+        r"street\w*|address\w*|addr|strasse|anschrift|adresse|direccion|calle|rue|indirizzo|house_?(no|nr|number)",
+        "an address",
+        "drop",
+    ),
     (r"ssn|passport\w*|tax_?id|national_?id|nif|steuer\w*|ausweis\w*|social_security\w*", "an official number", "hash"),
-    (r"iban|bic|account_?(no|nr|number)|kontonummer|card_?(no|nr|number)|credit_?card|pan", "a number of payment", "hash"),
+    (
+        r"iban|bic|account_?(no|nr|number)|kontonummer|card_?(no|nr|number)|credit_?card|pan",
+        "a number of payment",
+        "hash",
+    ),
     (r"ip|ip_?addr(ess)?|client_ip|remote_addr", "an IP address", "hash"),
     (r"gender|sex|geschlecht|sexo|religion|ethnicity|nationality", "a trait of a person", "drop"),
 )
-PEOPLE = re.compile(r"customer|user|employee|people|person|member|client|patient|contact|staff|subscriber|kunden|mitarbeiter")
+PEOPLE = re.compile(
+    r"customer|user|employee|people|person|member|client|patient|contact|staff|subscriber|kunden|mitarbeiter"
+)
 FREE_TEXT = re.compile(r"comment|note|message|review|remark|feedback|bemerkung|kommentar|body|text")
 NO_ADDRESS = re.compile(r"e_?mail|ip_|web|url|mac")
 FREE_LENGTH = 25

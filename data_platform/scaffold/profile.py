@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,17 @@ def render(draft: Draft) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     pages = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     columns = [_shown(c, draft) for c in draft.columns]
     reviews = [*draft.remarks, *(f"{c.name}: {remark}" for c in draft.columns for remark in c.remarks)]
-    return pages.get_template("profile.html.j2").render(draft=draft, columns=columns, reviews=reviews, width=WIDTH, height=HEIGHT)
+    return pages.get_template("profile.html.j2").render(
+        draft=draft, columns=columns, reviews=reviews, width=WIDTH, height=HEIGHT
+    )
 
 
 def _shown(column: DraftColumn, draft: Draft) -> dict[str, Any]:
@@ -56,11 +63,15 @@ def _shown(column: DraftColumn, draft: Draft) -> dict[str, Any]:
     histogram: list[dict[str, Any]] = []
     ends: tuple[str, str] | None = None
     if is_number and not hidden:
-        histogram, ends = _bins(numbers, None, found.lowest, found.highest), (_number(found.lowest), _number(found.highest))
+        whole = column.kind.logical == "integer"
+        histogram, ends = (
+            _bins(numbers, None, found.lowest, found.highest, whole=whole),
+            (_number(found.lowest), _number(found.highest)),
+        )
     elif is_day and not hidden:
         places = np.array(sorted(days))
         first, last = int(places[0]), int(places[-1])
-        histogram = _bins(places, np.array([days[p] for p in places.tolist()]), first, last)
+        histogram = _bins(places, np.array([days[p] for p in places.tolist()]), first, last, whole=True)
         ends = (str(_day(first)), str(_day(last)))
     return {
         "name": column.name,
@@ -75,7 +86,7 @@ def _shown(column: DraftColumn, draft: Draft) -> dict[str, Any]:
         "distinct": found.distinct,
         "histogram": histogram,
         "ends": ends,
-        "bars": [] if hidden or histogram else _bars(found),
+        "bars": [] if hidden or column.is_free or histogram else _bars(found),
         "examples": [] if histogram else _shapes(found),
         "lengths": found.lengths if found.values and not histogram else None,
         "remarks": column.remarks,
@@ -94,13 +105,15 @@ def _day(number: int) -> date:
     return date.fromordinal(number + EPOCH)
 
 
-def _bins(values: Any, weights: Any, low: float, high: float) -> list[dict[str, Any]]:
-    """Bars of a histogram, in the picture's own units."""
+def _bins(values: Any, weights: Any, low: float, high: float, *, whole: bool) -> list[dict[str, Any]]:
+    """Bars of a histogram, in the picture's own units; of whole numbers each bar spans as many."""
     values = values[np.isfinite(values)]
     if not len(values) or not np.isfinite(low + high):
         return []
-    bins = min(BINS, max(1, round(high - low) + 1)) if high - low < BINS else BINS
-    counts, _ = np.histogram(values, bins=bins, range=(low, high if high > low else low + 1), weights=weights)
+    span = (high - low + 1) if whole else (high - low) or 1
+    a_bar = ceil(span / BINS) if whole else span / BINS
+    bins = ceil(span / a_bar) if whole else BINS
+    counts, _ = np.histogram(values, bins=bins, range=(low, low + bins * a_bar), weights=weights)
     step, top = WIDTH / bins, counts.max()
     return [
         {"x": round(at * step, 1), "w": round(step - 1, 1), "h": round(max(1.0, HEIGHT * n / top), 1), "n": int(n)}
@@ -118,9 +131,10 @@ def _bars(found: Column) -> list[dict[str, Any]]:
     if not shown or len(found.counts) > found.values / 2:
         return []
     most = shown[0][1]
-    bars = [{"label": _cut(value), "n": n, "w": round(100 * n / most, 1)} for value, n in shown]
+    bars = [{"label": _cut(value), "n": n, "w": round(100 * n / most, 1), "is_rest": False} for value, n in shown]
     if rest := found.values - sum(n for _, n in shown):
-        bars.append({"label": f"{len(found.counts) - len(shown)} others", "n": rest, "w": round(min(100, 100 * rest / most), 1)})
+        label, share = f"{len(found.counts) - len(shown)} others", min(100, 100 * rest / most)
+        bars.append({"label": label, "n": rest, "w": round(share, 1), "is_rest": True})
     return bars
 
 
@@ -152,7 +166,7 @@ def summary(draft: Draft) -> Sequence[dict[str, Any]]:
             "format": c.kind.format,
             "missing": c.missing,
             "distinct": c.found.distinct,
-            "key": c.in_key,
+            "key": "key" if c.in_key else "",
             "personal": "" if c.personal is None else c.personal.why,
             "review": "; ".join(c.remarks),
         }

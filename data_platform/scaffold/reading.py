@@ -73,14 +73,21 @@ def draft_of_texts(paths: Sequence[str], form: str, dialect: Dialect) -> Contrac
         day_column="extract_day",
         day_from_path=True,
         location="landing/draft/{extract_day}",
-        format=form,  # type: ignore[arg-type]
+        format=form,
         dialect=dialect,
     )
 
 
 def _text(name: str, path: str, **more: Any) -> ContractColumn:
     return ContractColumn.model_validate(
-        {"name": name, "physicalName": path, "logicalType": "string", "physicalType": "text", "description": "?", **more}
+        {
+            "name": name,
+            "physicalName": path,
+            "logicalType": "string",
+            "physicalType": "text",
+            "description": "?",
+            **more,
+        }
     )
 
 
@@ -146,7 +153,11 @@ def _take(rows: Rows, batches: list[pa.RecordBatch], contract: Contract, number:
         return
     batch = pa.concat_batches(batches)
     errors = batch.column("error")
-    for line, error in zip(batch.column("line").to_pylist(), errors.to_pylist(), strict=True) if errors.null_count < len(errors) else ():
+    for line, error in (
+        zip(batch.column("line").to_pylist(), errors.to_pylist(), strict=True)
+        if errors.null_count < len(errors)
+        else ()
+    ):
         if error:
             rows.broken[error] += 1
             rows.places.setdefault(error, f"{file}:{line}")

@@ -18,7 +18,7 @@ from data_platform.failures import InputError
 from data_platform.settings import get_settings
 
 Compression = Literal["none", "gzip", "zstd"]
-MAGIC: tuple[tuple[bytes, str], ...] = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
+MAGIC: tuple[tuple[bytes, Compression], ...] = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 ENDINGS = {".gz": "gzip", ".zst": "zstd"}
 HEAD_BYTES = 256 << 10
 BYTES_READ = 256 << 20
@@ -78,7 +78,7 @@ def take_sample(patterns: Sequence[str]) -> Sample:
     Raises:
         InputError: when there is none, or one is empty, or they are packed in different ways.
     """
-    names = {Path(name) for pattern in patterns for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)}
+    names = {Path(name) for pattern in patterns for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)}  # noqa: PTH207 - may be absolute
     files = tuple(sorted(name for name in names if name.is_file()))
     if not files:
         raise InputError(
@@ -157,7 +157,7 @@ def _readable_size(file: Path) -> int:
 def _compression_of(file: Path) -> Compression:
     with file.open("rb") as stream:
         start = stream.read(4)
-    return next((name for magic, name in MAGIC if start.startswith(magic)), "none")  # type: ignore[return-value]
+    return next((name for magic, name in MAGIC if start.startswith(magic)), "none")
 
 
 def _spread(files: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -98,7 +98,10 @@ def _number(column: Column, name: str, decimal: str, *, quoted: bool) -> Type | 
             remarks = ["whole numbers, written with a decimal like 17850.0"] if as_ids else []
             return Type(f"numeric({digits},{scale})", remarks=remarks)
     if (exact in possible or (DOUBLE in possible and decimal == ".")) and column.finite:
-        return Type("double precision", remarks=["beyond what a numeric holds exactly, or with an exponent: sums may differ in the last digits"])
+        return Type(
+            "double precision",
+            remarks=["beyond what a numeric holds exactly, or with an exponent: sums may differ in the last digits"],
+        )
     return None
 
 
@@ -117,7 +120,9 @@ def _text(column: Column) -> Type:
     return Type("text")
 
 
-def null_texts(columns: Sequence[Column], types: Sequence[Type], *, default: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+def null_texts(
+    columns: Sequence[Column], types: Sequence[Type], *, default: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[str]]:
     """The texts that mean no value in this delivery, and remarks on columns of texts where they are also found.
 
     Args:
@@ -141,4 +146,6 @@ def null_texts(columns: Sequence[Column], types: Sequence[Type], *, default: tup
 def missing(column: Column, kind: Type, nulls: Sequence[str]) -> int:
     """Rows that have no value, as the contract will read them."""
     strip = kind.physical != "text"
-    return column.absent + sum(n for text, n in column.nulls.items() if (text.strip(" \t\r\n") if strip else text) in nulls)
+    return column.absent + sum(
+        n for text, n in column.nulls.items() if (text.strip(" \t\r\n") if strip else text) in nulls
+    )
