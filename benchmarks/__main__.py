@@ -19,7 +19,7 @@ from benchmarks.harness import RESULTS, Result, bench_of, print_results
 
 ALLOWED_SECONDS = 180
 LOG_COLUMNS = 140
-PARTS = {"__init__", "__main__", "debian", "harness", "history", "platform", "spark", "warehouse"}
+PARTS = {"__init__", "__main__", "debian", "harness", "history", "platform", "retail", "spark", "warehouse"}
 
 
 def known_benches() -> list[str]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,6 +14,7 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.odcs import SUFFIX, Document
 from data_platform.scaffold.draft import Draft, DraftColumn
 from data_platform.scaffold.names import in_words
+from data_platform.scaffold.quoting import scalar
 from data_platform.scaffold.reading import UNKNOWN
 
 WORD_OF_VALUES = re.compile(r"[\w .-]{1,24}")
@@ -181,15 +181,6 @@ def _dialect(draft: Draft) -> dict[str, str]:
     }
     found |= {"decimal": scalar(of.decimal)}
     return found | ({"nullValues": nulls} if of.null_values != ("",) else {}) | packed
-
-
-def scalar(value: Any) -> str:
-    """A text as YAML writes it within a line, in quotes where it needs them."""
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_/*][\w /*.'();!?-]*", value) and value == value.strip()
-    if plain and yaml.safe_load(value) == value:
-        return str(value)
-    style = "'" if str(value).isprintable() else '"'
-    return str(yaml.safe_dump(str(value), default_style=style, width=1 << 20, allow_unicode=True)).strip()
 
 
 def _comment(text: str) -> str:

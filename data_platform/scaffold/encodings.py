@@ -17,6 +17,7 @@ RARE = set("\xd0\xf0\xde\xfe\xd7\xf7\xac\xa6\xa8\xaf\xb8\xb6\u0192\u02c6\u02dc")
 WESTERN = set(bytes(range(0x80, 0x100)).decode("cp1252", "ignore")) - RARE
 WORD = re.compile(r"[^\W\d_]{2,}")
 MOST_OF_A_WORD = 0.5
+CONTROLS = set(range(32)) - set(b"\t\n\r\f\x1f")
 OTHERS = [
     "cp1250",
     "cp1251",
@@ -59,17 +60,12 @@ def _of_bom(file: Path, sample: Sample) -> str:
     head = next(iter(chunks_of(file, sample.compression, 4096)), b"")
     if encoding := next((name for bom, name in BOMS.items() if head.startswith(bom) and name != "utf-8"), ""):
         return encoding
-    nuls = head.count(0)
-    if not nuls:
-        return ""
-    if len(head) > 1 and nuls > len(head) // 4:
-        if not any(head[::2][: nuls // 2]) or head[1::2].count(0) > 0.6 * len(head[1::2]):
-            return "utf-16-le" if head[1::2].count(0) >= head[::2].count(0) else "utf-16-be"
-        if head[::2].count(0) > 0.6 * len(head[::2]):
-            return "utf-16-be"
-    if nuls > len(head) // 100:
+    for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):  # of ASCII every other byte is NUL
+        if head[start::2].count(0) > MOST_OF_A_WORD * len(head) // 2:
+            return name
+    if (controls := sum(byte in CONTROLS for byte in head)) > len(head) // 50:
         raise InputError(
-            f"{file} is neither text nor Parquet nor ORC: {nuls} of its first {len(head)} bytes are NUL",
+            f"{file} is neither text nor Parquet nor ORC: of {len(head)} bytes {controls} are control characters",
             hint="ask the source for delimited text, JSON, Parquet or ORC",
         )
     return ""

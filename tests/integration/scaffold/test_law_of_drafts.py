@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.orc
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -139,6 +143,47 @@ def test_delimited_text_is_read_as_it_was_written(
                 value if value is None or column.physical_type != "text" else _as_read(KINDS[kind][1](value), encoding)
             )
             assert plain(row[column.name]) == plain(expected), (column, value)
+
+
+@settings(max_examples=6, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@given(table=tables(), form=st.sampled_from(["lines", "array", "parquet", "orc"]))
+def test_objects_are_read_as_they_were_written(
+    table: Any, form: str, platform: Platform, tmp_path_factory: Any
+) -> None:
+    kinds, rows, _ = table
+    names = [f"{kind}_{n}" for n, kind in enumerate(kinds)]
+    folder = tmp_path_factory.mktemp("objects")
+    objects = [{"in": {n: v for n, v in zip(names, row, strict=True) if v is not None}, "seen": "x"} for row in rows]
+    if form in {"lines", "array"}:
+        file = folder / "things.json"
+        texts = [json.dumps(o, default=_in_json, ensure_ascii=False) for o in objects]
+        file.write_text("\n".join(texts) if form == "lines" else f"[{', '.join(texts)}]", encoding="utf-8")
+    else:
+        file = folder / f"things.{form}"
+        columns = {n: [_in_arrow(v) for v in column] for n, column in zip(names, zip(*rows, strict=True), strict=True)}
+        {"parquet": pyarrow.parquet, "orc": pyarrow.orc}[form].write_table(pa.table(columns), file)
+    draft = draft_of_files("shop", "things", [str(file)])
+    contract = contracts.parse(contracts.write(draft), draft)
+    found = read_back(contract, [file])
+    assert [(row["line"], row["rule"], row["rule_column"]) for row in found if row["rule"]] == []
+    assert len(found) == len(rows)
+    read = {c.physical_name or c.name: c for c in contract.columns if not c.name.endswith("_on")}
+    for row, values in zip(found, rows, strict=True):
+        for name, kind, value in zip(names, kinds, values, strict=True):
+            column = read.get(f"in.{name}" if form in {"lines", "array"} else name)
+            if column is not None:
+                expected = KINDS[kind][1](value) if column.physical_type == "text" and value is not None else value
+                assert plain(row[column.name]) == plain(expected), (column, value)
+            else:
+                assert value is None
+
+
+def _in_json(value: Any) -> Any:
+    return str(value) if not isinstance(value, datetime) else value.isoformat()
+
+
+def _in_arrow(value: Any) -> Any:
+    return str(value) if value is not None and type(value).__name__ == "UUID" else value
 
 
 def _as_read(text: str, encoding: str) -> str:
