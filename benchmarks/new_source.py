@@ -2,8 +2,8 @@
 
 There is no peer: the limit is three minutes for a contract that nobody has written before, and a first run over all of
 its files. In between somebody edits a line of the contract, which takes no time here. The files have what such exports
-have: negative quantities, missing customers, ids written like 17850.0, prices of three decimals, `£` in an encoding that
-is not UTF-8, quotes and commas in texts, and rows that equal another and count.
+have: negative quantities, missing customers, ids written like 17850.0, prices of three decimals, `£` in an encoding
+that is not UTF-8, quotes and commas in texts, and rows that equal another and count.
 
 Afterwards every row must be accounted for, and quantities and prices must sum up exactly to what was written.
 """

@@ -27,8 +27,8 @@ TABLE = """
     );
     insert into "Calls"
     select n, lpad(n::text, 5, '0'), 'c' || n || '@mail.example', n / 8.0, n / 3.0, n * 1.25, n % 2 = 0,
-           gen_random_uuid(), case when n % 3 = 0 then 'called' end, timestamptz '1998-01-10 23:30+00' + n * interval '1 hour',
-           now()
+           gen_random_uuid(), case when n % 3 = 0 then 'called' end,
+           timestamptz '1998-01-10 23:30+00' + n * interval '1 hour', now()
     from generate_series(1, 40) as n;
     create table undated (id integer primary key);
 """

@@ -17,13 +17,13 @@ from data_platform.scaffold.dataset import draft_of_files
 from tests.unit.scaffold.conftest import Dp
 
 PEOPLE = """Kunden-Nr;Vorname;E-Mail;Tel;Geburtsdatum;Straße;IBAN;Karte;IP;Notiz;Umsatz
-00001;Ann;ann@mail.example;+49 30 1234567;31.01.1980;Weg 1;DE89370400440532013000;4111111111111111;10.0.0.1;ok;1,50
-00002;Bob;bob@mail.example;+49 30 7654321;28.02.1975;Gasse 2;GB82WEST12345698765432;5500005555555559;10.0.0.2;write to eve@mail.example;20,00
+00001;Ann;ann@x.test;+49 30 1234567;31.01.1980;Weg 1;DE89370400440532013000;4111111111111111;10.0.0.1;ok;1,50
+00002;Bob;bob@x.test;+49 30 7654321;28.02.1975;Gasse 2;GB82WEST12345698765432;5500005555555559;10.0.0.2;eve@x.test!;2,00
 """
 SECRETS = (
     "Ann",
     "Bob",
-    "mail.example",
+    "x.test",
     "1234567",
     "1980",
     "1975",
@@ -132,7 +132,7 @@ DIALECTS = {
 }
 
 
-@pytest.mark.parametrize("text, expected", DIALECTS.values(), ids=DIALECTS)
+@pytest.mark.parametrize(("text", "expected"), DIALECTS.values(), ids=DIALECTS)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_dialects_and_types(
     text: str, expected: dict[str, str], encoding: str, dp: Dp, project: Path, tmp_path: Path
@@ -264,7 +264,7 @@ REFUSED: dict[str, tuple[dict[str, str | bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("files, says", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("files", "says"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_drafted_from_is_said_in_one_message(
     files: dict[str, str | bytes], says: str, dp: Dp, project: Path, tmp_path: Path
 ) -> None:
