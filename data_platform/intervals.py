@@ -9,6 +9,8 @@ from datetime import date, timedelta
 from data_platform.failures import InputError
 
 ONE_DAY = timedelta(days=1)
+# The rows of a reference table belong to no day. All of them stand in this one, which comes before any that is meant.
+REFERENCE_DAY = date(1700, 1, 1)
 
 
 @dataclass(frozen=True, order=True)

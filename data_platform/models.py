@@ -130,6 +130,11 @@ def reads(table: str) -> dict[str, Reach]:
             f"dbt_project/models/**/{model.file.name}: meta.reads names {unread[0]!r}, which the model does not read",
             hint=f"it reads: {', '.join(sorted(upstream))}",
         )
+    if dayless := sorted(name for name in model.declared if contracts[name].is_reference):
+        raise InputError(
+            f"dbt_project/models/**/{model.file.name}: meta.reads names {dayless[0]!r}, a reference table",
+            hint="leave it out: its rows belong to no day, so what reads it is built whole when it changes",
+        )
     try:
         return {contracts[u].table: Reach.model_validate(model.declared.get(u, {})) for u in upstream}
     except ValidationError as error:

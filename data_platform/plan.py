@@ -96,12 +96,13 @@ def _plan_source(
     rejected = rejected_days(connection, contract)
     days = stale | {day for day in wanted if asked and day in asked and day not in rejected}
     rows = sum(rows_of(wanted.get(day)) for day in days)
-    said = [f"{len(stale)} days stale"] if stale else []
+    said = ["all rows" if contract.is_reference else f"{len(stale)} days stale"] if stale else []
     said += [f"{len(days - stale)} asked for"] if days - stale else []
     if waiting:
         said.append("files to read: their days and rows are an estimate" if rows else "rows estimated by size")
         rows += _estimated_rows(connection, contract, waiting)
-    planned = PlannedTable(contract.table, len(waiting), rows, len(days), "; ".join(said) or "nothing to do")
+    number = None if contract.is_reference else len(days)
+    planned = PlannedTable(contract.table, len(waiting), rows, number, "; ".join(said) or "nothing to do")
     return planned, days
 
 
@@ -122,19 +123,24 @@ def _plan_models(
 ) -> list[PlannedTable]:
     """The tables that dbt would build, each with the days that changes reach through its look-back windows."""
     published = published_tables(connection)
+    references = {contract.table for contract in source_contracts() if contract.is_reference}
     planned: list[PlannedTable] = []
     for contract in _in_order(model_contracts()):
         before = published.get(contract.table)
         reached: list[Interval] = []
         grows = False
+        replaced = ""
         for upstream, reach in models.reads(contract.table).items():
             days, unknown = changed.get(upstream, ([], False))
             grows |= unknown
+            if upstream in references and (days or unknown):
+                replaced, days, grows = upstream, [], True
             reached = union(reached, _clipped((i.widened(reach.look_back_days) for i in days), through))
         whole = before is None or before["code_hash"] != models.code_hash(contract)
         due = before is not None and before["through_day"] < through
         changed[contract.table] = (reached, grows)
         why = "all of it: never published" if before is None else "all of it: code or contract changed" if whole else ""
+        why = why or (f"what {replaced} reaches: it is replaced" if replaced else "")
         why = why or ("what the changed days reach" if reached else "what is due" if due else "nothing to do")
         has_days = contract.unit_column == contract.day_column
         days_built = count_days(reached) if has_days and not whole and not grows else None

@@ -15,6 +15,7 @@ from data_platform import models
 from data_platform.contracts.load import get_contracts
 from data_platform.failures import InputError
 from data_platform.holds import RECORDED_DAYS, active_holds
+from data_platform.intervals import REFERENCE_DAY
 from data_platform.orchestrate import take_steps
 from data_platform.publish import LOCK
 from data_platform.runs import Run, open_run
@@ -184,11 +185,12 @@ def release(connection: Connection, publication_id: int) -> int:
 
 
 def list_holds(connection: Connection) -> list[dict[str, Any]]:
-    """Days that are held, a line for each publication and table."""
+    """Days that are held, a line for each publication and table; a reference table has no first and last."""
     return query(
         connection,
-        """select publication_id, table_name, count(*) as days, min(day) as first, max(day) as last, reason,
-                  date_trunc('second', decided_at) as decided_at
+        """select publication_id, table_name, count(*) as days, nullif(min(day), %(none)s) as first,
+                  nullif(max(day), %(none)s) as last, reason, date_trunc('second', decided_at) as decided_at
            from ops.holds join ops.rollbacks using (publication_id) where released_at is null
            group by publication_id, table_name, reason, decided_at order by publication_id, table_name""",
+        {"none": REFERENCE_DAY},
     )

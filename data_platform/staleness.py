@@ -248,7 +248,7 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
             Stale(contract.table, h.path, f"held back: {h.reason}") for h in held if h.dataset == contract.dataset
         ]
         found += [
-            Stale(contract.table, str(day), reason)
+            Stale(contract.table, "" if contract.is_reference else str(day), reason)
             for day, reason in (held_days(connection, contract) | stale_days(connection, contract)).items()
             if day <= through_day
         ]

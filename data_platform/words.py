@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from data_platform.intervals import cover
+from data_platform.intervals import REFERENCE_DAY, cover
 
 
 def count_of(number: int, noun: str) -> str:
@@ -14,5 +14,11 @@ def count_of(number: int, noun: str) -> str:
 
 
 def in_words(days: Iterable[date]) -> str:
-    """``1998-06-30, [1998-07-02, 1998-07-05)``: days that follow each other as an interval."""
-    return ", ".join(str(i.start) if len(i) == 1 else str(i) for i in cover(days))
+    """``1998-06-30, [1998-07-02, 1998-07-05)``: days that follow each other as an interval.
+
+    That of a reference table is told as ``all rows``.
+    """
+    known = set(days)
+    told = ["all rows"] if REFERENCE_DAY in known else []
+    told += [str(i.start) if len(i) == 1 else str(i) for i in cover(known - {REFERENCE_DAY})]
+    return ", ".join(told)

@@ -10,7 +10,7 @@ from typing import Any
 from data_platform.costs import learn_costs, rows_within
 from data_platform.holds import Hold, active_holds, rows_of
 from data_platform.input_changes import InputChange, affordable, input_changes
-from data_platform.intervals import ONE_DAY
+from data_platform.intervals import ONE_DAY, REFERENCE_DAY
 from data_platform.ledger import live_attempts
 from data_platform.runs import Run
 from data_platform.settings import get_settings
@@ -117,18 +117,22 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
 def _taken(
     connection: Connection, run: Run, changes: Sequence[InputChange], holds: Mapping[str, Mapping[date, Hold]]
 ) -> list[InputChange]:
-    """The input changes that a run takes, by its kind; all others wait, and stay stale."""
+    """The input changes that a run takes, by its kind; all others wait, and stay stale.
+
+    What reads a reference table reads all of it, whatever the day: it is due whenever days are asked for.
+    """
+    due = {REFERENCE_DAY, *(run.asked or ())}
     if run.kind == ROLLBACK:
         held = [replace(change, days=change.days & holds[change.dataset].keys()) for change in changes]
         return [change for change in held if change.days]
     if run.kind == TRIAL:
         return [change for change in changes if change.days <= named_days(run, "tried", change.dataset)]
     if run.kind == BACKFILL:
-        return [change for change in changes if not change.days.isdisjoint(run.asked or ())]
+        return [change for change in changes if not change.days.isdisjoint(due)]
     budget_minutes = get_settings().night_budget_minutes
     if run.kind == NIGHT and budget_minutes:
         rows = rows_within(learn_costs(connection), budget_minutes * 60)
-        return affordable(changes, set(run.asked or ()), rows)
+        return affordable(changes, due, rows)
     return list(changes)
 
 

@@ -42,15 +42,25 @@ def run_step(run: Run, log: StepLog) -> None:
         started = time.monotonic()
         read, changed = stage_dataset(contract, run, plans[contract.dataset])
         plan = plans[contract.dataset]
-        waiting = f"; {count_of(plan.waiting, 'day')} left to a later run" if plan.waiting else ""
-        waiting += f"; {count_of(plan.rejected, 'day')} rejected by a gate" if plan.rejected else ""
         log.add(
             contract.dataset,
             rows_read=read,
             rows_changed=changed,
-            message=f"{count_of(len(plan.days), 'day')}{waiting}",
+            message=told_of(contract, plan),
             seconds=round(time.monotonic() - started, 3),
         )
+
+
+def told_of(contract: Contract, plan: StagePlan) -> str:
+    """What is staged of a dataset, and what is not, in a few words."""
+
+    def told(days: int) -> str:
+        return count_of(days, "day") if not contract.is_reference else "all rows" if days else "nothing"
+
+    said = [told(len(plan.days))]
+    said += [f"{told(plan.waiting)} left to a later run"] if plan.waiting else []
+    said += [f"{told(plan.rejected)} rejected by a gate"] if plan.rejected else []
+    return "; ".join(said)
 
 
 def refuse_missing_days(connection: Connection, run: Run) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.contracts.compile.spark import RowRule, identifier, literal, row_rules, typed_expression
 from data_platform.contracts.model import Column, Contract
+from data_platform.intervals import REFERENCE_DAY
 from data_platform.privacy import age_band_sql, hash_key, protect_batches, quarantine_key
 from spark_jobs.accounts import HASH_HEX
 
@@ -38,8 +39,9 @@ def check(strings: DataFrame, contract: Contract) -> DataFrame:
     rules = [r for r in row_rules(contract) if r.severity == "error"]
     day = identifier(contract.day_column)
     typed = [f"{typed_expression(c, contract.dialect)} AS {identifier(c.name)}" for c in contract.columns]
-    if contract.day_from_path:
-        typed.insert(0, f"extract_day AS {day}")
+    if contract.adds_day:
+        origin = f"DATE'{REFERENCE_DAY}'" if contract.is_reference else "extract_day"
+        typed.insert(0, f"{origin} AS {day}")
     # An array evaluates all rules and shares their common parts, which a chain of CASE would compute again.
     conditions = ", ".join(r.expression for r in rules) or "true"
     account = [c for c in ACCOUNT if not c.startswith("rule")]
@@ -88,13 +90,13 @@ def _choose(index: str, names: list[str]) -> str:
 
 
 def _value_columns(contract: Contract) -> list[str]:
-    days = [contract.day_column] if contract.day_from_path else []
+    days = [contract.day_column] if contract.adds_day else []
     return days + [c.name for c in contract.columns]
 
 
 def _before_hashing(contract: Contract) -> dict[str, str]:
     """Published name to expression; columns to be hashed still hold the plain value, as text."""
-    expressions = {contract.day_column: identifier(contract.day_column)} if contract.day_from_path else {}
+    expressions = {contract.day_column: identifier(contract.day_column)} if contract.adds_day else {}
     for column in contract.columns:
         if column.published is not None:
             expressions[column.published.name] = _expression(column, contract.day_column)

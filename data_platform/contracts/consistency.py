@@ -24,6 +24,20 @@ def broken_rules(contract: Contract) -> Iterator[Misplaced]:
     yield from _of_features(contract)
     yield from _of_quality(contract)
     yield from _of_objects(contract)
+    if contract.is_reference:
+        yield from _of_reference(contract)
+
+
+def _of_reference(contract: Contract) -> Iterator[Misplaced]:
+    if not any(column.primary_key for column in contract.columns):
+        yield Misplaced("no column is primaryKey: who joins a reference table needs its key", *DATASET, "properties")
+    for position, column in enumerate(contract.columns):
+        if column.primary_key and (column.published is None or not column.published.primary_key):
+            message = f"column {column.name!r} is part of the key of a reference table: it is kept, or hashed"
+            yield Misplaced(message, *DATASET, "properties", position, OURS, "privacy")
+        if column.privacy and column.privacy.generaliser == "age_band":
+            message = "an age is told as of a row's day, and the rows of a reference table belong to none"
+            yield Misplaced(message, *DATASET, "properties", position, OURS, "privacy")
 
 
 def _of_objects(contract: Contract) -> Iterator[Misplaced]:
@@ -56,8 +70,8 @@ def _of_names(contract: Contract) -> Iterator[Misplaced]:
     delivered = [column.delivered_name for column in contract.columns]
     if contract.format == "csv" and (at := _first_twin(delivered)) is not None:
         yield Misplaced(f"two columns are delivered as {delivered[at]!r}", *DATASET, "properties", at)
-    # A twin may come from the policy (two columns generalised to age_band) or from the path (extract_day).
-    names = [contract.day_column] if contract.day_from_path else []
+    # A twin may come from the policy (two columns generalised to age_band), from the path (extract_day), or from us.
+    names = [contract.day_column] if contract.adds_day else []
     origins = [0] * len(names)
     for position, column in enumerate(contract.columns):
         if column.published is not None:
@@ -72,7 +86,7 @@ def _of_names(contract: Contract) -> Iterator[Misplaced]:
 
 def _of_day_and_unit(contract: Contract) -> Iterator[Misplaced]:
     columns = {column.name: column for column in contract.published_columns}
-    if not contract.day_from_path:
+    if not contract.adds_day:
         day = f"eventDay {contract.day_column!r}"
         yield from _must_be(columns.get(contract.day_column), day, "date", "eventDay")
     if (contract.kind == "keyed") != (contract.unit_key is not None):

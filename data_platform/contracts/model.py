@@ -27,6 +27,7 @@ from data_platform.contracts.parts import (
     TypeOptions,
 )
 from data_platform.contracts.quality import Quality
+from data_platform.intervals import REFERENCE_DAY
 
 __all__ = ["Column", "Contract", "Dialect", "Privacy", "Quality", "Severity", "TypeOptions"]
 
@@ -175,7 +176,7 @@ class Contract(Strict):
     columns: tuple[Column, ...]
     quality: tuple[Quality, ...] = ()
     # how it comes about
-    kind: Literal["events", "snapshot", "table", "interval", "keyed"]
+    kind: Literal["events", "snapshot", "reference", "table", "interval", "keyed"]
     day_column: str = Field(description="published column with the UTC day a row belongs to")
     day_from_path: bool = Field(False, description="snapshot: the day is {extract_day} in the path")
     unit_key: str | None = Field(None, description="keyed: all rows of one value are rewritten together")
@@ -223,6 +224,16 @@ class Contract(Strict):
         return (*identity, *(c.name for c in self.published_columns), "known_at")
 
     @property
+    def is_reference(self) -> bool:
+        """Whether all rows are replaced together: they belong to no day, and stand in ``REFERENCE_DAY``."""
+        return self.kind == "reference"
+
+    @property
+    def adds_day(self) -> bool:
+        """Whether the platform adds the day's column to those that are delivered."""
+        return self.day_from_path or self.is_reference
+
+    @property
     def unknown_fields(self) -> str | None:
         """Name of the column for fields that the contract does not name, where it has one."""
         return next((c.name for c in self.columns if c.custom.holds == "unknown_fields"), None)
@@ -235,13 +246,14 @@ class Contract(Strict):
     def published_columns(self) -> tuple[Column, ...]:
         """The columns of the published table, without ``row_id`` and ``known_at``."""
         published = tuple(p for c in self.columns if (p := c.published))
-        if self.day_from_path:
+        if self.adds_day:
+            always = f"Always {REFERENCE_DAY}: the rows of a reference table belong to no day."
             day = Column(
                 name=self.day_column,
                 logicalType="date",
                 physicalType="date",
                 required=True,
-                description="Day of the extract, from the file's name.",
+                description=always if self.is_reference else "Day of the extract, from the file's name.",
             )
             published = (day, *published)
         return published

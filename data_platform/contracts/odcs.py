@@ -23,6 +23,13 @@ from data_platform.contracts.quality import Quality
 LAYERS = ("sources", "marts", "features")
 SUFFIX = ".odcs.yaml"
 EXTRACT_DAY = "{extract_day}"
+# What speaks of the days of rows says nothing of a reference table, whose rows have none.
+OF_DAYS = {
+    "event_day": "eventDay",
+    "extract_day": "extractDay",
+    "arrival_delay": "arrivalDelay",
+    "missing_day": "missingDay",
+}
 
 
 class Description(Strict):
@@ -83,8 +90,10 @@ class ServiceLevel(Strict):
 class DatasetProperties(CustomProperties):
     """What we add to a contract of ODCS."""
 
-    kind: Literal["events", "snapshot", "table"] | None = Field(
-        None, alias="datasetKind", description="of a source: rows of their own days, full extracts, or another database"
+    kind: Literal["events", "snapshot", "reference", "table"] | None = Field(
+        None,
+        alias="datasetKind",
+        description="of a source: rows of their own days, full extracts, a table replaced whole, or another database",
     )
     extract: Extract | None = Field(None, description="of a table: how its rows are taken out of its database")
     materialization: Literal["interval", "keyed"] | None = Field(
@@ -159,7 +168,7 @@ class Document(Strict):
             columns=table.properties,
             quality=table.quality,
             kind=ours.kind or ours.materialization or "events",
-            day_column=ours.event_day or "extract_day",
+            day_column=ours.event_day or ("reference_day" if ours.kind == "reference" else "extract_day"),
             day_from_path=ours.extract_day == "path",
             unit_key=ours.unit_key,
             location=server.path if ours.extract is None else f"landing/{path.parts[1]}/{table.name}/*.jsonl",
@@ -192,7 +201,10 @@ class Document(Strict):
         is_source = layer == "sources"
         if (ours.kind is not None) != is_source or (ours.materialization is not None) == is_source:
             raise Misplaced("contracts/sources declare datasetKind, marts and features declare materialization", at)
-        self._tells_the_day(layer)
+        if ours.kind == "reference":
+            self._has_no_days()
+        else:
+            self._tells_the_day(layer)
         is_table = ours.kind == "table"
         if server.type != ("local" if is_source and not is_table else "postgres"):
             raise Misplaced(
@@ -217,6 +229,17 @@ class Document(Strict):
             raise Misplaced("only deliveries have an extractDay; name the eventDay", at, "extractDay")
         if ours.kind == "snapshot" and not ours.extract_day:
             raise Misplaced("a snapshot's day is that of its extract: say extractDay: path", at, "eventDay")
+
+    def _has_no_days(self) -> None:
+        at, ours = "customProperties", self.ours
+        why = "the rows of a reference table belong to no day: what is delivered now is the table"
+        if given := next((alias for name, alias in OF_DAYS.items() if name in ours.model_fields_set), None):
+            raise Misplaced(f"{why}; leave {given} out, or say datasetKind: events or snapshot", at, given)
+        if ours.on_delivery.late != "accept":
+            raise Misplaced(f"{why}, and is never late; leave it out", at, "onDelivery", "late")
+        if self.service_levels:
+            level = self.service_levels[0].name
+            raise Misplaced(f"{why}, whenever that came; leave {level} out", "slaProperties", 0, "property")
 
     def _is_of_another_database(self, server: Server) -> None:
         if unfit := next((name for name in ("path", "format") if getattr(server, name) is not None), None):

@@ -60,7 +60,8 @@ def _subject(connection: Connection, run: Run, contract: Contract, *, expects: b
     if outside:
         return _broken(relation, rows, _out_of_scope(outside))
     unit = "days" if contract.unit_column == contract.day_column else "keys"
-    return Subject(relation, tuple(suite(contract)), rows, f"{rows:,} rows of {units:,} {unit}", {"rows_read": rows})
+    told = f"all {rows:,} rows" if contract.is_reference else f"{rows:,} rows of {units:,} {unit}"
+    return Subject(relation, tuple(suite(contract)), rows, told, {"rows_read": rows})
 
 
 def _broken(relation: Relation, rows: int, rule: RuleResult) -> Subject:

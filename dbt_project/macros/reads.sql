@@ -2,8 +2,9 @@
 
 {#
     The published relations that a model reads, through views and ephemeral models: a list of
-    {name, table_name, relation, delta, day_column, columns, look_back_days, next_day, due_after_days}; the last three as
-    the model's `meta.reads` says. The schema of `delta` holds it only where something changed.
+    {name, table_name, relation, delta, day_column, columns, reference_key, look_back_days, next_day, due_after_days}; the
+    last three as the model's `meta.reads` says. Only reference tables have a `reference_key`. The schema of `delta` holds
+    it only where something changed.
 #}
 {% macro published_reads() %}
     {% set nodes = {} %}
@@ -26,6 +27,7 @@
             'delta': api.Relation.create(database=database, schema=schema, identifier=node.name ~ '__delta'),
             'day_column': node.config.meta.day_column,
             'columns': node.columns.keys() | list,
+            'reference_key': node.config.meta.get('reference_key'),
         }) %}
         {% do reads[-1].update(reach) %}
     {% endfor %}

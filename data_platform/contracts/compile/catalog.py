@@ -44,7 +44,7 @@ def _section(contract: Contract) -> Iterator[str]:
 def _facts(contract: Contract) -> Iterator[tuple[str, str]]:
     yield "grain", contract.grain
     yield "key", ", ".join(contract.key)
-    yield "day", contract.day_column
+    yield "day", "" if contract.is_reference else contract.day_column
     yield "kind", contract.kind
     yield "version", f"{contract.version} ({contract.status})"
     yield "owner", f"{contract.owner} (team {contract.team})"

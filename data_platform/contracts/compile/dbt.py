@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from data_platform.contracts.compile import heading
-from data_platform.contracts.compile.checks import Check, between, checks, describe, sql_literal
+from data_platform.contracts.compile.checks import Check, between, checks, describe, grain_columns, sql_literal
 from data_platform.contracts.compile.ddl import KNOWN_AT, ROW_ID
 from data_platform.contracts.model import Contract
 
@@ -71,6 +71,7 @@ def _meta(contract: Contract) -> Properties:
         "key": list(contract.key),
         "contract_version": contract.version,
         "owner": contract.owner,
+        **({"reference_key": list(grain_columns(contract))} if contract.is_reference else {}),
     }
 
 
@@ -78,7 +79,9 @@ def _described(contract: Contract, name: str, tests: Iterable[Check]) -> Propert
     """Description, tests over rows, and columns with theirs."""
     tests = list(tests)
     columns = [("row_id", "uuid", ROW_ID)] if contract.source else []
-    columns += [(c.name, c.physical_type, c.description) for c in contract.published_columns]
+    # The day of a reference table tells nothing to those who build models.
+    shown = [c for c in contract.published_columns if not (contract.is_reference and c.name == contract.day_column)]
+    columns += [(c.name, c.physical_type, c.description) for c in shown]
     columns += [("known_at", "timestamptz", KNOWN_AT)]
     of_rows = [test for test in tests if test.column is None]
     return {

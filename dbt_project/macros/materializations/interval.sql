@@ -12,7 +12,7 @@
     {% if work.due_from and reads | map(attribute='look_back_days') | max %}
         {% do parts.append(undated(due_days(work))) %}
     {% endif %}
-    {% for read in reads if read.name in work.changed %}
+    {% for read in reads if read.name in work.changed and read.name not in work.untold %}
         {% set changed = '(' ~ changed_days(read) ~ ') as changed' %}
         {% do parts.append(
             'select changed.day + reach.days, changed.changed_at, changed.removed_at from ' ~ changed

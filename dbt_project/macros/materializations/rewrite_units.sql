@@ -81,9 +81,9 @@
 
 {#
     What there is to do: {is_published, whole, through_day, due_from, due_to, has_asked, changed: names of the reads that
-    differ, untold: those of them that cannot tell which keys}.
+    differ, untold: those of them that cannot tell which units}.
     A model is rebuilt whole when its code is new, when nothing of it is published, on --full-refresh, and when
-    something that it reads differs and has no column to tell which keys.
+    something that it reads differs and does not tell which of its keys or days that touches.
 #}
 {% macro read_work(own, reads) %}
     {% set table_name = own.schema ~ '.' ~ model.name %}
@@ -102,13 +102,21 @@
         {% set days = changed_days(read) %}
         {% if days and run_query('select exists (' ~ days ~ ')').rows[0][0] %}
             {% do work.changed.append(read.name) %}
-            {% if model.config.materialized == 'keyed' and own.unit_column not in read.columns %}
+            {% if not tells_units(own, read) %}
                 {% do work.untold.append(read.name) %}
                 {% do work.update({'whole': true}) %}
             {% endif %}
         {% endif %}
     {% endfor %}
     {% do return(work) %}
+{% endmacro %}
+
+{# Whether a differing row tells which units it touches. A row of a reference table is joined by its key, on any day. #}
+{% macro tells_units(own, read) %}
+    {% if model.config.materialized == 'interval' %}
+        {% do return(read.reference_key is none) %}
+    {% endif %}
+    {% do return(own.unit_column in (read.columns if read.reference_key is none else read.reference_key)) %}
 {% endmacro %}
 
 {# {units}, and for days also {first_day, last_day, is_contiguous, days}. #}
@@ -126,7 +134,7 @@
 
 {#
     Of a whole rebuild: every unit that has rows, or had, with the dates of what touched it. A change that does not tell
-    which keys it touches may have touched any.
+    which units it touches may have touched any.
 #}
 {% macro whole_scope(scope, new, own, work, reads, derived) %}
     {% set units = 'select ' ~ own.unit_column ~ ' from ' ~ new %}

@@ -193,10 +193,11 @@ PATHS = {
     "ftr_buyer": "features/ftr_buyer.odcs.yaml",
     "visits": "sources/web/visits.odcs.yaml",
     "calls": "sources/crm/calls.odcs.yaml",
+    "currencies": "sources/till/currencies.odcs.yaml",
 }
-VISITS, CALLS = (
-    (Path(__file__).parents[2] / "integration/spark_jobs/project/contracts" / PATHS[name]).read_text("utf-8")
-    for name in ("visits", "calls")
+VISITS, CALLS, CURRENCIES = (
+    (Path(__file__).parents[2] / f"integration/{project}/project/contracts" / PATHS[name]).read_text("utf-8")
+    for name, project in (("visits", "spark_jobs"), ("calls", "spark_jobs"), ("currencies", "reference"))
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from data_platform.contracts.document import contract_document, contract_hash, ingest_hash
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
-from tests.unit.contracts.examples import CALLS, FEATURES, ORDERS, VISITS, changed, contract_of
+from tests.unit.contracts.examples import CALLS, CURRENCIES, FEATURES, ORDERS, VISITS, changed, contract_of
 from tests.unit.contracts.strategies import contracts
 
 
@@ -27,7 +27,7 @@ def test_json_keeps_the_whole_contract(contract: Contract) -> None:
     assert ingest_hash(again) == ingest_hash(contract)
 
 
-@pytest.mark.parametrize("text", [ORDERS, FEATURES, VISITS, CALLS])
+@pytest.mark.parametrize("text", [ORDERS, FEATURES, VISITS, CALLS, CURRENCIES])
 def test_json_keeps_every_kind_of_contract(text: str, tmp_path: Path) -> None:
     contract = contract_of(tmp_path, text)
     assert Contract.model_validate(through_json(contract)) == contract

@@ -8,10 +8,20 @@ import yaml
 
 from data_platform.contracts.load import Contracts, get_contracts, load_contract, load_contracts
 from data_platform.failures import InputError
-from tests.unit.contracts.examples import CALLS, FEATURES, ORDERS, PATHS, VISITS, changed, contract_of, write_contract
+from tests.unit.contracts.examples import (
+    CALLS,
+    CURRENCIES,
+    FEATURES,
+    ORDERS,
+    PATHS,
+    VISITS,
+    changed,
+    contract_of,
+    write_contract,
+)
 
 BROKEN = {case["wrong"]: case for case in yaml.safe_load(Path(__file__).with_name("broken.yaml").read_text("utf-8"))}
-EXAMPLES = {"orders": ORDERS, "ftr_buyer": FEATURES, "visits": VISITS, "calls": CALLS}
+EXAMPLES = {"orders": ORDERS, "ftr_buyer": FEATURES, "visits": VISITS, "calls": CALLS, "currencies": CURRENCIES}
 
 
 @pytest.mark.parametrize("name", BROKEN)
