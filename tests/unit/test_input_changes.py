@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_platform import work
 from data_platform.input_changes import InputChange, affordable, connected
+from data_platform.intervals import ONE_DAY, REFERENCE_DAY, Interval
+from data_platform.runs import Run
+from data_platform.staleness import BACKFILL, NIGHT
 
 FIRST = date(1998, 1, 1)
 DAYS = st.sets(st.integers(0, 15).map(lambda n: FIRST + timedelta(days=n)))
@@ -74,3 +81,18 @@ def test_nights_take_every_change_in_the_end(changes: list[InputChange], due: se
         changes = [change for change in changes if change not in taken]
         nights += 1
         assert nights < 10
+
+
+@pytest.mark.parametrize("kind", [NIGHT, BACKFILL])
+def test_a_reference_table_is_taken_with_whatever_days_are_asked_for(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced = InputChange("currencies", frozenset({REFERENCE_DAY}), rows=10)
+    due = InputChange("purchases", frozenset({FIRST}), rows=10)
+    newest = InputChange("purchases", frozenset({FIRST + ONE_DAY}), rows=10)
+    monkeypatch.setattr(work, "get_settings", lambda: SimpleNamespace(night_budget_minutes=1))
+    monkeypatch.setattr(work, "learn_costs", lambda _connection: {})
+    monkeypatch.setattr(work, "rows_within", lambda _costs, _seconds: 20)
+    run = Run("a", kind, Interval.of_day(FIRST), FIRST, (), "open", {}, {})
+    connection: Any = None
+    assert set(work._taken(connection, run, [newest, due, replaced], {})) == {replaced, due}

@@ -12,6 +12,7 @@ from data_platform.contracts.load import get_contracts
 from data_platform.failures import InputError
 from data_platform.models import Reach, code_hash, reads, upstream_tables
 from data_platform.settings import PROJECT_ROOT, get_settings
+from tests.contracts import change_contract
 
 FILES = {
     "models/staging/stg_shop__purchases.sql": "{{ stage_from_contract() }}",
@@ -81,6 +82,15 @@ def test_a_wrong_reach_is_one_message_that_names_the_file(project: Path, before:
     with pytest.raises(InputError, match=message) as caught:
         reads("marts.fct_customer_days")
     assert "fct_customer_days.sql" in str(caught.value)
+
+
+def test_a_reference_table_has_no_reach(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_contract(monkeypatch, "customers", kind="reference")
+    assert reads("marts.fct_customer_days")["raw.customers"] == Reach()
+    file = project / "models/marts/fct_customer_days.sql"
+    file.write_text(file.read_text().replace("'fct_purchases': {", "'customers': {"))
+    with pytest.raises(InputError, match=r"fct_customer_days\.sql: meta\.reads names 'customers', a reference table"):
+        reads("marts.fct_customer_days")
 
 
 def test_code_of_a_model_is_its_own_and_that_of_the_unpublished_models_it_reads(project: Path) -> None:

@@ -14,7 +14,7 @@ from data_platform.contracts.compile.gx import suite
 from data_platform.contracts.compile.spark import row_rules, spark_schema
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
-from tests.unit.contracts.examples import FEATURES, ORDERS, changed, contract_of
+from tests.unit.contracts.examples import CURRENCIES, FEATURES, ORDERS, changed, contract_of
 
 
 @pytest.fixture
@@ -108,6 +108,17 @@ def test_a_staging_model_has_columns_and_the_key_test(orders: Contract) -> None:
     names = [column["name"] for column in model["columns"]]
     assert names == ["row_id", *(c.name for c in orders.published_columns), "known_at"]
     assert data_tests_of(model).keys() == {"stg_shop__orders__key"}
+
+
+def test_a_reference_table_tells_its_readers_its_key_and_no_day(tmp_path: Path) -> None:
+    currencies = contract_of(tmp_path, CURRENCIES)
+    (table,) = properties([currencies], "sources_till")["sources"][0]["tables"]
+    (model,) = properties([currencies], "stg_till__currencies")["models"]
+    assert table["config"]["meta"]["reference_key"] == ["currency_code"]
+    for node in (table, model):
+        assert [column["name"] for column in node["columns"]] == ["row_id", "currency_code", "rate_usd", "known_at"]
+    assert currencies.unit_column in currencies.table_columns
+    assert "- day:" not in catalog_page([currencies])
 
 
 def test_feast_learns_entity_fields_and_times(features: Contract, orders: Contract) -> None:
