@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 
 from data_platform.intervals import REFERENCE_DAY, cover
@@ -11,6 +11,11 @@ from data_platform.intervals import REFERENCE_DAY, cover
 def count_of(number: int, noun: str) -> str:
     """``1 day``, ``2 days``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def number_of(days: Collection[date]) -> str:
+    """``2 days``; of a reference table ``all rows``."""
+    return "all rows" if set(days) == {REFERENCE_DAY} else count_of(len(days), "day")
 
 
 def in_words(days: Iterable[date]) -> str:

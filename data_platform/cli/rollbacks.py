@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from data_platform.cli.runs import DryRunOption, report
 from data_platform.rollback import Rollback, hold, list_holds, plan_rollback, roll_back
 from data_platform.rollback import release as release_hold
 from data_platform.warehouse.connection import transaction
-from data_platform.words import count_of, in_words
+from data_platform.words import count_of, in_words, number_of
 
 PublicationArgument = Annotated[int, typer.Argument(help="Number of the publication; `dp publications` lists them.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept with the hold. Never a customer's name or number.")]
@@ -60,8 +59,8 @@ def _show_planned(planned: Rollback, *, run_id: str | None, as_json: bool) -> No
 
 def _in_a_sentence(planned: Rollback) -> str:
     """What a person who is to approve it has to know, in less than 200 characters."""
-    days_of = Counter(held.table for held in planned.days)
-    tables = ", ".join(f"{table} ({count_of(days, 'day')})" for table, days in sorted(days_of.items()))
+    days_of = {table: [held.day for held in planned.days if held.table == table] for table in sorted(planned.tables)}
+    tables = ", ".join(f"{table} ({number_of(days)})" for table, days in days_of.items())
     later = {publication for held in planned.days for publication in held.later}
     undone = f" What {len(later)} later publications wrote there is undone too." if later else ""
     return f"Restores and holds {tables}; builds {len(planned.reprocessed)} tables again.{undone}"
