@@ -1,22 +1,24 @@
-"""All settings in one place: the process environment first, then ``.env`` in the project's root.
+"""All settings in one place: the process environment first, then the file of the environment in the project's root.
 
-Secrets are generated into ``.env`` at set-up (mode 600) and never have a default here.
+DP_ENVIRONMENT chooses that file: ``.env`` for ``dev``, else ``.env.<environment>``. Secrets are generated into it at
+set-up (mode 600) and never have a default here.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from data_platform import setting_forms as forms
+from data_platform.environment import DEVELOPMENT, PROJECT_ROOT, default_state_dir, env_file
 from data_platform.failures import InputError
 
-PROJECT_ROOT = Path(os.environ.get("DP_PROJECT_ROOT") or Path(__file__).resolve().parent.parent)
 ROLES = ("platform", "analyst", "developer", "serving", "training", "steward")
 
 
@@ -25,12 +27,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
+    dp_environment: Literal["dev", "staging", "prod"] = Field("dev", description="which checks hold; see .env.example")
     project_root: Path = PROJECT_ROOT
-    state_dir: Path = Field(PROJECT_ROOT / ".state", description="everything the running platform writes")
+    state_dir: Path = Field(default_factory=default_state_dir, description="everything the running platform writes")
     landing_url: str = Field("", description="where deliveries land; default: state_dir/landing")
     lake_url: str = Field("", description="where the Delta tables live; default: state_dir/lake")
     backup_dir: str = Field("", description="where backups go; default: state_dir/backups")
 
+    postgres_admin_url: SecretStr = Field(
+        SecretStr(""), description="of a PostgreSQL of your own, in place of the embedded one, as its administrator"
+    )
     warehouse_url: str = Field("", description="postgresql://HOST:PORT/DATABASE, without user and password")
     warehouse_password_platform: SecretStr = SecretStr("")
     warehouse_password_analyst: SecretStr = SecretStr("")
@@ -54,9 +60,9 @@ class Settings(BaseSettings):
     airflow_secret_key: SecretStr = SecretStr("")
     reports_port: int = Field(0, description="port of the reports' pages on 127.0.0.1")
 
-    spark_master: str = Field("local[*]", description="used when SPARK_REMOTE is empty")
-    spark_remote: str = Field("", description="sc://HOST:PORT of a Spark Connect server")
+    spark_master: str = Field("local[*]", description="where Sparks of the platform's own compute; or spark://…")
     spark_connect_port: int = Field(0, description="port of the platform's own Spark Connect server")
+    spark_remote: str = Field("", validate_default=True, description="sc://HOST:PORT of a Spark Connect server")
     spark_connect_token: SecretStr = SecretStr("")
 
     sample_company: bool = Field(False, description="a generated day of the sample company lands before each night")
@@ -80,23 +86,86 @@ class Settings(BaseSettings):
     privacy_hash_key: SecretStr = Field(SecretStr(""), description="HMAC key of the `hash` policy, hex")
     quarantine_key: SecretStr = Field(SecretStr(""), description="Fernet key for quarantined raw text")
 
-    @field_validator("warehouse_url")
+    @field_validator("dp_environment", mode="before")
     @classmethod
-    def _has_no_credentials(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and not _names_a_database(parts):
+    def _is_development(cls, name: str) -> str:
+        return name or DEVELOPMENT
+
+    @field_validator("state_dir")
+    @classmethod
+    def _below_the_project(cls, folder: Path) -> Path:
+        return PROJECT_ROOT / folder
+
+    @field_validator("landing_url")
+    @classmethod
+    def _is_a_folder(cls, url: str) -> str:
+        return _checked(url, forms.wrong_folder)
+
+    @field_validator("lake_url")
+    @classmethod
+    def _is_a_lake(cls, url: str) -> str:
+        return _checked(url, forms.wrong_lake)
+
+    @field_validator("postgres_admin_url")
+    @classmethod
+    def _can_log_in(cls, url: SecretStr) -> SecretStr:
+        _checked(url.get_secret_value(), forms.wrong_database)
+        if url.get_secret_value() and not urlsplit(url.get_secret_value()).password:
+            raise ValueError("must look like postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return url
+
+    @field_validator("warehouse_url")  # after the administrator's
+    @classmethod
+    def _has_no_credentials(cls, url: str, info: ValidationInfo) -> str:
+        if url and not forms.names_a_database(url):
             raise ValueError("must look like postgresql://HOST:PORT/DATABASE")
-        if parts.password:
+        if urlsplit(url).password:
             raise ValueError("must not hold a password; set WAREHOUSE_PASSWORD_PLATFORM and its siblings")
+        admin = info.data.get("postgres_admin_url", SecretStr("")).get_secret_value()
+        if url and admin and not forms.same_server(url, admin):
+            raise ValueError(
+                "is not on the server of POSTGRES_ADMIN_URL; remove it, and the platform is set up there anew (what it "
+                "holds now stays where it is: take a backup first, and restore that there)"
+            )
         return url
 
     @field_validator("source_urls")
     @classmethod
     def _are_databases(cls, urls: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for source, url in urls.items():
-            if not _is_database(url.get_secret_value()):
-                raise ValueError(f"{source} must look like postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+            if wrong := forms.wrong_database(url.get_secret_value()):
+                raise ValueError(f"{source} {wrong}")
         return urls
+
+    @field_validator("spark_master")
+    @classmethod
+    def _is_a_master(cls, master: str) -> str:
+        return _checked(master, forms.wrong_master)
+
+    @field_validator("spark_remote")  # after the lake and the port
+    @classmethod
+    def _can_reach_the_lake(cls, remote: str, info: ValidationInfo) -> str:
+        _checked(remote, forms.wrong_remote)
+        lake = info.data.get("lake_url", "")
+        if urlsplit(lake).scheme in forms.OBJECT_STORES and not _is_foreign(remote, info.data["spark_connect_port"]):
+            raise ValueError(
+                f"must name a Spark Connect server that can write {lake}: the platform's own has no connector for it"
+            )
+        return remote
+
+    @field_validator("sample_company")
+    @classmethod
+    def _not_beside_real_data(cls, lands: bool, info: ValidationInfo) -> bool:
+        if lands and info.data.get("dp_environment") == "prod":
+            raise ValueError("must be false in prod: its generated customers would be published with the real ones")
+        return lands
+
+    @field_validator("business_date_offset_days")
+    @classmethod
+    def _is_the_calendar(cls, days: int, info: ValidationInfo) -> int:
+        if days and info.data.get("dp_environment") == "prod":
+            raise ValueError("must be 0 in prod: nights would load the wrong day")
+        return days
 
     @field_validator("alert_webhook_url")
     @classmethod
@@ -123,12 +192,22 @@ class Settings(BaseSettings):
     @property
     def landing(self) -> str:
         """Root of the deliveries, without a trailing slash."""
-        return (self.landing_url or str(self.state_dir / "landing")).rstrip("/")
+        return forms.without_scheme(self.landing_url or str(self.state_dir / "landing")).rstrip("/")
 
     @property
     def lake(self) -> str:
         """Root of the lake, without a trailing slash."""
-        return (self.lake_url or str(self.state_dir / "lake")).rstrip("/")
+        return forms.without_scheme(self.lake_url or str(self.state_dir / "lake")).rstrip("/")
+
+    @property
+    def has_foreign_spark(self) -> bool:
+        """Whether SPARK_REMOTE names somebody else's server, rather than this platform's own or none."""
+        return _is_foreign(self.spark_remote, self.spark_connect_port)
+
+    @property
+    def computes_here(self) -> bool:
+        """Whether Sparks of the platform's own compute inside their process, rather than on SPARK_MASTER's cluster."""
+        return self.spark_master.startswith("local")
 
     @property
     def backups(self) -> Path:
@@ -170,21 +249,15 @@ class Settings(BaseSettings):
         }
 
 
-def _is_database(url: str) -> bool:
-    """Whether an address can be used; what is wrong with it may show its password."""
-    from psycopg2 import ProgrammingError
-    from psycopg2.extensions import parse_dsn
-
-    try:
-        parts = urlsplit(url)
-        parse_dsn(url)
-    except (ValueError, ProgrammingError):
-        return False
-    return _names_a_database(parts)
+def _checked(value: str, wrong: Callable[[str], str]) -> str:
+    if value and (problem := wrong(value)):
+        raise ValueError(problem)
+    return value
 
 
-def _names_a_database(parts: SplitResult) -> bool:
-    return parts.scheme in {"postgresql", "postgres"} and bool(parts.hostname) and bool(parts.path.strip("/"))
+def _is_foreign(remote: str, own_port: int) -> bool:
+    parts = urlsplit(remote)
+    return bool(remote) and (parts.hostname, parts.port) != ("localhost", own_port)
 
 
 @lru_cache(maxsize=1)
@@ -194,13 +267,13 @@ def get_settings() -> Settings:
     Raises:
         InputError: when a setting has the wrong form; the message names it.
     """
-    env_file = Path(os.environ.get("DP_ENV_FILE") or PROJECT_ROOT / ".env")
+    file = env_file()
     try:
-        return Settings(_env_file=env_file)
+        return Settings(_env_file=file)
     except ValidationError as error:
         problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        raise InputError(f"settings are wrong: {problems}", hint=f"correct them in {env_file}") from None
+        raise InputError(f"settings are wrong: {problems}", hint=f"correct them in {file}") from None
     except SettingsError:  # its message would show the value
         raise InputError(
-            "settings are wrong: SOURCE_URLS is no JSON object", hint=f"correct it in {env_file}, as .env.example shows"
+            "settings are wrong: SOURCE_URLS is no JSON object", hint=f"correct it in {file}, as .env.example shows"
         ) from None

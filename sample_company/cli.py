@@ -14,7 +14,7 @@ from data_platform.cli.output import JsonOption, console, print_json, reports_fa
 from data_platform.clock import business_date, due_day
 from data_platform.failures import InputError
 from data_platform.intervals import Interval
-from data_platform.settings import get_settings
+from data_platform.settings import Settings, get_settings
 
 ONE_DAY = timedelta(days=1)
 
@@ -81,13 +81,19 @@ def _day(text: str) -> date:
 
 
 def _landing() -> Path:
-    url = get_settings().landing
-    if "://" in url.removeprefix("file://"):
-        raise InputError(
-            f"the sample company lands in a local folder, and LANDING_URL is {url}",
-            hint="land locally and copy the files, or unset LANDING_URL",
-        )
-    return Path(url.removeprefix("file://"))
+    settings = get_settings()
+    refuse_real_data(settings)
+    return Path(settings.landing)
+
+
+def refuse_real_data(settings: Settings) -> None:
+    """Keeps generated customers away from real ones.
+
+    Raises:
+        InputError: in ``prod``.
+    """
+    if settings.dp_environment == "prod":
+        raise InputError("the sample company does not deliver to prod", hint="take another DP_ENVIRONMENT")
 
 
 def _last_landed_day() -> date:

@@ -37,7 +37,9 @@ def demo() -> None:
     """
     began = time.monotonic()
     from data_platform.cli.platform import up
+    from sample_company.cli import refuse_real_data
 
+    refuse_real_data(get_settings())
     up()
     settings = get_settings()
     _dp("simulate", "company")
@@ -144,8 +146,8 @@ def _tell(task: str, state: str) -> None:
 
 
 def _say_where(settings: Settings, seconds: float) -> None:
+    from data_platform.environment import env_file
     from data_platform.local.airflow import ADMIN, airflow_url
-    from data_platform.local.up import env_file
 
     password = (
         settings.airflow_admin_password.get_secret_value()

@@ -43,11 +43,15 @@ def get_spark() -> SparkSession:
 
     Raises:
         InputError: when no Java is found.
-        TransientFailure: when Spark does not start.
+        TransientFailure: when Spark does not start, or the server of somebody else does not answer.
     """
     settings = get_settings()
     if settings.spark_remote and _answers(settings.spark_remote):
         return _connect(settings)
+    if settings.has_foreign_spark:  # which reaches what a Spark of our own may not
+        raise TransientFailure(
+            f"the Spark server {settings.spark_remote} does not answer", hint="is it up, and is SPARK_REMOTE right?"
+        )
     return _start_local(settings)
 
 
@@ -116,7 +120,7 @@ def launch_options(settings: Settings) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.python.daemon.module": "data_platform.local.spark_daemon",
     }
-    if settings.spark_master.startswith("local"):
+    if settings.computes_here:
         options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return options
 

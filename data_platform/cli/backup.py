@@ -34,8 +34,8 @@ def backup(
     """Back up databases, lake and deliveries; the platform may be at work."""
     if context.invoked_subcommand:
         return
+    from data_platform.environment import env_file
     from data_platform.local.backup import back_up
-    from data_platform.local.up import env_file
     from data_platform.settings import get_settings
 
     made = []

@@ -86,6 +86,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "PGPASSFILE": str(home / "pgpass"),
         "PYTHONPATH": str(settings.project_root),
+        "DP_ENVIRONMENT": settings.dp_environment,
         "DP_PROJECT_ROOT": str(settings.project_root),
         "STATE_DIR": str(settings.state_dir),
         "NO_PROXY": "127.0.0.1,localhost",

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-PROJECT_ROOT = Path(os.environ.get("DP_PROJECT_ROOT") or Path(__file__).resolve().parent.parent.parent)
+from data_platform.environment import PROJECT_ROOT, default_state_dir, env_file
+
 SOCKET_NAME = "worker.sock"
 CONNECT_TIMEOUT_S = 2
 LENGTH = struct.Struct("!I")  # of the request that follows
@@ -33,13 +34,12 @@ def run_dir() -> Path:
     """Folder of the worker's socket. Reads one line of ``.env``, because importing the settings would take longer."""
     state_dir = os.environ.get("STATE_DIR")
     if not state_dir:
-        env_file = Path(os.environ.get("DP_ENV_FILE") or PROJECT_ROOT / ".env")
         try:
-            lines = env_file.read_text(encoding="utf-8").splitlines()
+            lines = env_file().read_text(encoding="utf-8").splitlines()
         except OSError:
             lines = []
         state_dir = next((line.partition("=")[2].strip() for line in lines if line.startswith("STATE_DIR=")), "")
-    return Path(state_dir or PROJECT_ROOT / ".state") / "run"
+    return PROJECT_ROOT / (state_dir or default_state_dir()) / "run"
 
 
 def connect(folder: Path) -> socket.socket:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 from zlib import crc32
 
 from data_platform.failures import PermanentFailure, TransientFailure
@@ -38,8 +37,7 @@ spark.stop()
 
 def owns_spark_server(settings: Settings) -> bool:
     """Whether SPARK_REMOTE means the server of this platform, rather than none or somebody else's."""
-    remote = urlsplit(settings.spark_remote)
-    return remote.hostname == "localhost" and remote.port == settings.spark_connect_port
+    return bool(settings.spark_remote) and not settings.has_foreign_spark
 
 
 def _class_archive(settings: Settings, java_home: Path | None) -> Path:
@@ -64,12 +62,13 @@ def server_properties(settings: Settings, archive: Path) -> dict[str, str]:
     # The quick compiler only: on two cores the thorough one takes more from the first jobs than it gives back.
     java = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-XX:{classes}", "-Xshare:auto"]
     quiet = ["-Xlog:cds=off", "-Xlog:cds+dynamic=off", f"-Dlog4j2.configurationFile={logging}"]
+    # Workers of a cluster call back; a Spark within this process does not.
+    alone = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return {
-        "spark.master": "local[*]",
+        **(alone if settings.computes_here else {}),
+        "spark.master": settings.spark_master,
         "spark.driver.memory": "1500m",
         "spark.driver.extraJavaOptions": " ".join([*java, *quiet]),
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(settings.spark_connect_port),
         "spark.ui.enabled": "false",
@@ -116,7 +115,7 @@ def spark_component(settings: Settings) -> Component:
         environment={
             "JAVA_HOME": str(java_home or ""),
             "PYSPARK_PYTHON": sys.executable,
-            "SPARK_LOCAL_IP": "127.0.0.1",
+            **({"SPARK_LOCAL_IP": "127.0.0.1"} if settings.computes_here else {}),
             TOKEN_VARIABLE: settings.spark_connect_token.get_secret_value(),
         },
         stop_timeout_s=40 if archive.exists() else 120,  # the first one writes it

@@ -137,7 +137,17 @@ def test_an_object_store_is_refused(landing: Path, monkeypatch: pytest.MonkeyPat
     get_settings.cache_clear()
     refused = dp("company")
     assert refused.exit_code == 2
-    assert "lands in a local folder" in refused.stderr
+    assert "LANDING_URL: Value error, must be a folder" in refused.stderr
+
+
+def test_prod_is_refused(landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DP_ENVIRONMENT", "prod")
+    monkeypatch.setenv("BUSINESS_DATE_OFFSET_DAYS", "0")
+    get_settings.cache_clear()
+    for command in ("company", "day"):
+        refused = dp(command)
+        assert refused.exit_code == 2
+        assert "does not deliver to prod" in refused.stderr
 
 
 def test_help_tells_what_lands() -> None:
