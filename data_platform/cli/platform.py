@@ -54,10 +54,11 @@ def with_progress(action: Callable[[Listener], object], done: str, *, quiet: boo
 
 @reports_failures
 def setup(as_json: JsonOption = False) -> None:
-    """Write what is missing in .env: secrets, ports, the business clock."""
-    from data_platform.local.up import env_file, set_up
+    """Write what is missing in the environment's file: secrets, ports, the business clock."""
+    from data_platform.environment import env_file
+    from data_platform.local.up import set_up
 
-    set_up()
+    set_up(generate=True)
     if as_json:
         print_json({"env_file": env_file()})
     else:
@@ -67,8 +68,8 @@ def setup(as_json: JsonOption = False) -> None:
 @reports_failures
 def up(as_json: JsonOption = False) -> None:
     """Start whatever does not run: PostgreSQL, Airflow, reports."""
+    from data_platform.environment import env_file
     from data_platform.local.airflow import ADMIN, airflow_url
-    from data_platform.local.up import env_file
     from data_platform.local.up import status as ask
     from data_platform.local.up import up as start
     from data_platform.settings import get_settings

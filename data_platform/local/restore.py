@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_platform.environment import env_file
 from data_platform.failures import PermanentFailure
 from data_platform.local.airflow import airflow_home
 from data_platform.local.backup import SECRETS, part
@@ -28,7 +29,13 @@ from data_platform.local.dump import Database, checksums, databases, load
 from data_platform.local.graph import Listener
 from data_platform.local.lake_copy import LOG, copy, folder_place, has_tables, highest_attempt, open_place
 from data_platform.local.secrets import write_private
-from data_platform.local.up import embedded_postgres, env_file, platform_components, set_up
+from data_platform.local.up import (
+    administered_server,
+    embedded_postgres,
+    external_postgres,
+    platform_components,
+    set_up,
+)
 from data_platform.settings import Settings, get_settings
 from data_platform.warehouse.connection import execute, query, transaction
 from data_platform.warehouse.migrate import migrate, read_migrations, refuse_other_history
@@ -137,10 +144,13 @@ def _not_empty(what: str) -> PermanentFailure:
 
 
 def _start_postgres(settings: Settings) -> None:
-    """The embedded server with its roles and databases; of another server these are its administrator's."""
-    if server := embedded_postgres(settings):
-        server.init()
-        server.start()
+    """The server with its roles and databases, unless its administrator has prepared them."""
+    if embedded := embedded_postgres(settings):
+        embedded.init()
+        embedded.start()
+    if external := external_postgres(settings):
+        external.check()
+    if server := administered_server(settings):
         prepare_databases(server, role_passwords(settings))
 
 

@@ -1,4 +1,4 @@
-"""Writes ``.env``: every secret of this machine, its ports, and the business clock of the sample company.
+"""Writes the file of an environment: every secret, its ports, and in ``dev`` the business clock of the sample company.
 
 Only keys that are missing are added, so a key that somebody set stays, and a second set-up changes nothing.
 """
@@ -13,9 +13,11 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from data_platform.environment import DEVELOPMENT
 from data_platform.settings import ROLES
 
 SAMPLE_COMPANY_TODAY = date(1998, 7, 1)  # so that its last real day, 1998-06-30, is yesterday
@@ -48,8 +50,18 @@ def pick_port(preferred: int | None = None) -> int:
     return next(port for port in candidates if _is_free(port))
 
 
-def _offset_days() -> str:
+def _offset_days(known: dict[str, str]) -> str:
+    if known.get("DP_ENVIRONMENT", DEVELOPMENT) != DEVELOPMENT:
+        return "0"
     return str((datetime.now(UTC).date() - SAMPLE_COMPANY_TODAY).days)
+
+
+def _warehouse_url(known: dict[str, str]) -> str:
+    server = urlsplit(known.get("POSTGRES_ADMIN_URL", ""))
+    if server.hostname:
+        host = f"[{server.hostname}]" if ":" in server.hostname else server.hostname
+        return f"postgresql://{host}:{server.port or 5432}/warehouse"
+    return f"postgresql://127.0.0.1:{known['POSTGRES_PORT']}/warehouse"
 
 
 def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
@@ -57,7 +69,7 @@ def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
     return {
         "POSTGRES_PORT": lambda: str(pick_port(5532)),
         "POSTGRES_SUPERUSER_PASSWORD": _password,
-        "WAREHOUSE_URL": lambda: f"postgresql://127.0.0.1:{known['POSTGRES_PORT']}/warehouse",
+        "WAREHOUSE_URL": lambda: _warehouse_url(known),
         **{f"WAREHOUSE_PASSWORD_{role.upper()}": _password for role in ROLES},
         "AIRFLOW_PORT": lambda: str(pick_port(8080)),
         "AIRFLOW_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
@@ -72,7 +84,7 @@ def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
         "SPARK_CONNECT_TOKEN": lambda: secrets.token_hex(32),
         "PRIVACY_HASH_KEY": lambda: secrets.token_hex(32),
         "QUARANTINE_KEY": _fernet_key,
-        "BUSINESS_DATE_OFFSET_DAYS": _offset_days,
+        "BUSINESS_DATE_OFFSET_DAYS": lambda: _offset_days(known),
         "SAMPLE_COMPANY": lambda: "false" if known["BUSINESS_DATE_OFFSET_DAYS"] == "0" else "true",
     }
 
@@ -92,14 +104,24 @@ def write_private(path: Path, content: str) -> None:
         raise
 
 
+def _known(path: Path) -> dict[str, str]:
+    file = {key: value for key, value in dotenv_values(path).items() if value}
+    return file | {key: value for key, value in os.environ.items() if value}
+
+
+def missing_keys(path: Path) -> list[str]:
+    """The keys that ``ensure_env_file`` would add."""
+    known = _known(path)
+    return [key for key in _generators(known) if key not in known]
+
+
 def ensure_env_file(path: Path) -> list[str]:
     """Adds the keys that neither ``path`` nor the process environment has; returns their names.
 
     Whatever stands in the file already, comments too, stays as it is; its mode becomes 600.
     """
     present = path.read_text(encoding="utf-8") if path.exists() else HEADER
-    known = {key: value for key, value in dotenv_values(path).items() if value}
-    known |= {key: value for key, value in os.environ.items() if value}
+    known = _known(path)
     added = []
     for key, generate in _generators(known).items():
         if key not in known:

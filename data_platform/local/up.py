@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from data_platform.environment import DEVELOPMENT, default_state_dir, env_file
+from data_platform.failures import InputError, PermanentFailure
 from data_platform.local.airflow import airflow_components, migrate_airflow, write_airflow_files
 from data_platform.local.client import connect
 from data_platform.local.components import Component, daemon_component
-from data_platform.local.databases import prepare_databases, role_passwords
+from data_platform.local.databases import Server, prepare_databases, role_passwords
+from data_platform.local.external_postgres import ExternalPostgres
 from data_platform.local.graph import Listener, Task, run_all
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.processes import Daemon, is_listening, memory_mb, require_free_port
-from data_platform.local.secrets import ensure_env_file
+from data_platform.local.secrets import ensure_env_file, missing_keys
 from data_platform.local.spark import owns_spark_server, spark_component
-from data_platform.settings import PROJECT_ROOT, Settings, get_settings
+from data_platform.settings import Settings, get_settings
 
 # What rooms want done once the warehouse is migrated: functions without arguments, quick and repeatable.
 SET_UP = "data_platform.set_up"
@@ -27,13 +28,25 @@ LOOPBACK = ("127.0.0.1", "localhost")
 STOPPED_LAST = ("airflow-api-server", "postgres")  # tasks still report to them how they ended
 
 
-def env_file() -> Path:
-    """The file that set-up writes and settings are read from."""
-    return Path(os.environ.get("DP_ENV_FILE") or PROJECT_ROOT / ".env")
+def set_up(*, generate: bool | None = None) -> Settings:
+    """Completes the environment's file and returns the settings.
 
+    Args:
+        generate: whether missing secrets are made; by default in ``dev`` alone. Elsewhere new keys beside old data
+            would part what belongs together, so somebody has to ask for them.
 
-def set_up() -> Settings:
-    """Completes ``.env`` and returns the settings of this machine."""
+    Raises:
+        InputError: when a setting is wrong, or is missing and must not be made.
+    """
+    environment = get_settings().dp_environment
+    if generate is None:
+        generate = environment == DEVELOPMENT
+    if not generate and (missing := missing_keys(env_file())):
+        raise InputError(
+            f"{environment} has no {', '.join(missing)}",
+            hint=f"bring {env_file()} from where you keep it; or, for a platform that is new, run `dp setup`, which "
+            "writes it",
+        )
     if ensure_env_file(env_file()):
         get_settings.cache_clear()
     settings = get_settings()
@@ -43,13 +56,26 @@ def set_up() -> Settings:
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres | None:
-    """The server of this checkout; None when WAREHOUSE_URL points to somebody else's."""
+    """The server of this checkout; None when settings point to somebody else's."""
     parts = urlsplit(settings.warehouse_url)
+    if settings.postgres_admin_url.get_secret_value():
+        return None
     if parts.hostname not in LOOPBACK or parts.port != settings.postgres_port:
         return None
     return EmbeddedPostgres(
         settings.state_dir / "postgres", settings.postgres_port, settings.postgres_superuser_password
     )
+
+
+def external_postgres(settings: Settings) -> ExternalPostgres | None:
+    """The server that POSTGRES_ADMIN_URL names; None when it names none."""
+    url = settings.postgres_admin_url
+    return ExternalPostgres(url) if url.get_secret_value() else None
+
+
+def administered_server(settings: Settings) -> Server | None:
+    """The server that set-up may change; None when WAREHOUSE_URL is one that its administrator has prepared."""
+    return embedded_postgres(settings) or external_postgres(settings)
 
 
 def postgres_component(server: EmbeddedPostgres) -> Component:
@@ -115,9 +141,9 @@ def platform_components(settings: Settings) -> list[Component]:
     ]
 
 
-def _preparations(settings: Settings) -> list[Task]:
+def preparations(settings: Settings) -> list[Task]:
     """What has to be done between the start of PostgreSQL and that of its users; each is quick when done before."""
-    server = embedded_postgres(settings)
+    server = administered_server(settings)
 
     def roles() -> None:
         if server:
@@ -134,12 +160,12 @@ def _preparations(settings: Settings) -> list[Task]:
 
     def rooms() -> None:
         # What they write stands in the checkout; a second platform of the same checkout, as in tests, leaves it alone.
-        if settings.state_dir == settings.project_root / ".state":
+        if settings.state_dir == default_state_dir():
             for entry in entry_points(group=SET_UP):
                 entry.load()()
 
     return [
-        Task("databases", roles, ("postgres",) if server else ()),
+        Task("databases", roles, ("postgres",) if embedded_postgres(settings) else ()),
         Task("warehouse", migrate_warehouse, ("databases",)),
         Task("rooms", rooms, ("warehouse",)),
         Task("airflow-metadata", airflow_metadata, ("databases",)),
@@ -158,10 +184,12 @@ def up(listener: Listener | None = None) -> Settings:
     settings = set_up()
     refuse_half_restored(settings)
     components = platform_components(settings)
+    if server := external_postgres(settings):
+        server.check()
     for part in components:
         part.check()
     starts = [Task(part.name, part.start, part.needs) for part in components]
-    run_all([*starts, *_preparations(settings)], listener or Listener())
+    run_all([*starts, *preparations(settings)], listener or Listener())
     return settings
 
 
@@ -183,7 +211,15 @@ def down(listener: Listener | None = None) -> None:
 
 
 def erase_data() -> None:
-    """Deletes the embedded PostgreSQL's data, wherever it had to go. The platform must be down."""
+    """Deletes the embedded PostgreSQL's data, wherever it had to go. The platform must be down.
+
+    Raises:
+        PermanentFailure: outside ``dev``.
+    """
+    if (environment := get_settings().dp_environment) != DEVELOPMENT:
+        raise PermanentFailure(
+            f"nothing is erased in {environment}", hint="remove its state by hand, if that is what you want"
+        )
     if env_file().exists() and (server := embedded_postgres(get_settings())):
         server.remove()
 

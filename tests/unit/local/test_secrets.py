@@ -10,7 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 
-from data_platform.local.secrets import ensure_env_file, pick_port, write_private
+from data_platform.local.secrets import ensure_env_file, missing_keys, pick_port, write_private
 from data_platform.settings import PROJECT_ROOT, Settings
 
 
@@ -91,6 +91,27 @@ def test_what_the_environment_says_is_not_written(tmp_path: Path, monkeypatch: p
     added = ensure_env_file(tmp_path / ".env")
     assert "POSTGRES_PORT" not in added
     assert dotenv_values(tmp_path / ".env")["WAREHOUSE_URL"] == "postgresql://127.0.0.1:12345/warehouse"
+
+
+def test_the_warehouse_is_on_the_administrators_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_ADMIN_URL", "postgresql://boss:secret@[::1]/postgres")
+    ensure_env_file(tmp_path / ".env")
+    written = dotenv_values(tmp_path / ".env")
+    assert written["WAREHOUSE_URL"] == "postgresql://[::1]:5432/warehouse"
+    assert "POSTGRES_ADMIN_URL" not in written
+
+
+def test_only_dev_has_a_business_clock_that_is_behind(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DP_ENVIRONMENT=prod\n")
+    ensure_env_file(tmp_path / ".env")
+    written = dotenv_values(tmp_path / ".env")
+    assert (written["BUSINESS_DATE_OFFSET_DAYS"], written["SAMPLE_COMPANY"]) == ("0", "false")
+
+
+def test_what_is_missing_is_what_would_be_added(tmp_path: Path) -> None:
+    missing = missing_keys(tmp_path / ".env")
+    assert missing == ensure_env_file(tmp_path / ".env")
+    assert missing_keys(tmp_path / ".env") == []
 
 
 def test_a_taken_port_is_not_picked() -> None:
