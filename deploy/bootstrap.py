@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sets up this checkout: two Python environments from hash-locked requirements, and Java for Spark.
 
-    python3 deploy/bootstrap.py [--dev] [--bench]
+    python3 deploy/bootstrap.py [--dev] [--bench] [--celery]
 
 Standard library only, Python 3.11 or newer. When everything is there already it ends in a tenth of a second.
 """
@@ -48,11 +48,12 @@ PACKAGE_LINES = (
 # environment → group → locks. Two environments, because the orchestrator and the data tools need different
 # versions of the same libraries.
 ENVIRONMENTS = {
-    ".venv": {"platform": ["platform.txt"], "dev": ["dev.txt"], "bench": []},
+    ".venv": {"platform": ["platform.txt"], "dev": ["dev.txt"], "bench": [], "celery": []},
     ".venv-airflow": {
         "platform": ["airflow.txt"],
         "dev": ["airflow-dev.txt"],
         "bench": ["airflow-bench.txt"],
+        "celery": ["airflow-celery.txt"],
     },
 }
 WITH_PROJECT = ".venv"
@@ -320,8 +321,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
     parser.add_argument("--bench", action="store_true", help="also the peers that benchmarks compare with")
+    parser.add_argument("--celery", action="store_true", help="also what hands Airflow's tasks to workers elsewhere")
     options = parser.parse_args()
-    asked = ["platform", *(name for name in ("dev", "bench") if getattr(options, name))]
+    asked = ["platform", *(name for name in ("dev", "bench", "celery") if getattr(options, name))]
     try:
         set_up(asked)
     except SetupError as error:
