@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status backfill backup restore test test-platform test-dags test-faults lint bench docs lock screenshots clean setup setup-dev setup-bench
+.PHONY: help demo up down status backfill backup restore test test-platform test-dags test-faults test-compose lint bench docs lock screenshots clean setup setup-dev setup-bench
 
 PYTHON ?= python3
 # All tests, a folder's or a file's on one of the cores, since these share servers; with coverage.
@@ -60,6 +60,9 @@ test-dags:
 test-faults: setup-dev ## Try faults for hours: 10,000 histories of the model, 200 of the stack (SEEDS=0:200), 200 kills
 	DP_HISTORIES=10000 DP_SEEDS=$(SEEDS) DP_KILLS=200 .venv/bin/python -m pytest tests/faults --log-cli-level=INFO
 
+test-compose: setup ## Build docker-compose.yml's image and try its services for real (root, Debian's podman)
+	.venv/bin/python deploy/try_compose.py
+
 lint: setup-dev ## Check style, types and SQL; changes nothing
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -77,7 +80,7 @@ screenshots: setup-dev ## Take the pictures of README and runbooks, the former o
 	PYTHONPATH=. .venv/bin/python docs/screenshots_of_troubles.py
 
 lock: setup ## Resolve requirements/*.in again and write the locks with hashes
-	@for name in uv platform dev airflow airflow-dev airflow-bench; do \
+	@for name in uv platform dev airflow airflow-dev airflow-bench airflow-celery compose; do \
 	  .venv-tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header --quiet $(LOCK) requirements/$$name.in --output-file requirements/$$name.txt; \
 	  echo "requirements/$$name.txt"; \
@@ -85,4 +88,4 @@ lock: setup ## Resolve requirements/*.in again and write the locks with hashes
 
 clean: down ## Stop the platform and remove all that it wrote: databases, lake, logs, environments, secrets
 	@if [[ -x $(DP) ]]; then $(DP) down --erase; fi
-	rm -rf .state .env .venv .venv-airflow .venv-tools
+	rm -rf .state .env .venv .venv-airflow .venv-tools .venv-compose

@@ -40,7 +40,7 @@ def environment(settings: Settings, role: str = "platform") -> dict[str, str]:
         "WAREHOUSE_HOST": host,
         "WAREHOUSE_PORT": str(parameters["port"]),
         "WAREHOUSE_DATABASE": str(parameters["dbname"]),
-        "WAREHOUSE_SSLMODE": "prefer" if host in LOOPBACK else "require",
+        "WAREHOUSE_SSLMODE": os.environ.get("PGSSLMODE") or ("prefer" if host in LOOPBACK else "require"),
         "FEAST_DATABASE": REGISTRY_DATABASE,
         "FEAST_ROLE": role,
         "FEAST_PASSWORD": str(parameters["password"]),

@@ -53,16 +53,24 @@ def with_progress(action: Callable[[Listener], object], done: str, *, quiet: boo
 
 
 @reports_failures
-def setup(as_json: JsonOption = False) -> None:
+def setup(
+    compose: Annotated[bool, typer.Option("--compose", help="In .env.compose, for docker-compose.yml.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Write what is missing in the environment's file: secrets, ports, the business clock."""
-    from data_platform.environment import env_file
+    from data_platform.environment import PROJECT_ROOT, env_file
+    from data_platform.local.secrets import ensure_compose_file
     from data_platform.local.up import set_up
 
-    set_up(generate=True)
-    if as_json:
-        print_json({"env_file": env_file()})
+    file = PROJECT_ROOT / ".env.compose" if compose else env_file()
+    if compose:
+        ensure_compose_file(file)
     else:
-        console.print(f"settings are in {env_file()}")
+        set_up(generate=True)
+    if as_json:
+        print_json({"env_file": file})
+    else:
+        console.print(f"settings are in {file}")
 
 
 @reports_failures

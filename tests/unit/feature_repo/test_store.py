@@ -33,10 +33,13 @@ def test_the_template_becomes_settings_of_a_role() -> None:
     assert (serving["online_store"]["user"], serving["online_store"]["password"]) == ("serving", "other")
 
 
-def test_another_machine_is_reached_by_tls_only() -> None:
+def test_another_machine_is_reached_by_tls_unless_the_environment_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
     told = yaml.safe_load(store.render(settings("postgresql://db.example:5432/warehouse")))
     assert told["online_store"]["sslmode"] == "require"
     assert told["registry"]["sqlalchemy_config_kwargs"]["connect_args"]["sslmode"] == "require"
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert store.environment(settings())["WAREHOUSE_SSLMODE"] == "verify-full"
 
 
 def test_without_a_warehouse_the_message_says_what_to_run() -> None:

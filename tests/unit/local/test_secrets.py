@@ -10,7 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 
-from data_platform.local.secrets import ensure_env_file, missing_keys, pick_port, write_private
+from data_platform.local.secrets import ensure_compose_file, ensure_env_file, missing_keys, pick_port, write_private
 from data_platform.settings import PROJECT_ROOT, Settings
 
 
@@ -112,6 +112,20 @@ def test_what_is_missing_is_what_would_be_added(tmp_path: Path) -> None:
     missing = missing_keys(tmp_path / ".env")
     assert missing == ensure_env_file(tmp_path / ".env")
     assert missing_keys(tmp_path / ".env") == []
+
+
+def test_the_compose_file_is_whole_and_holds_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_PASSWORD_PLATFORM", "of the process")
+    monkeypatch.setenv("DP_ENVIRONMENT", "prod")
+    file = tmp_path / ".env.compose"
+    ensure_compose_file(file)
+    written = dotenv_values(file)
+    assert written["WAREHOUSE_PASSWORD_PLATFORM"] not in {None, "", "of the process"}
+    assert (written["DP_ENVIRONMENT"], written["BUSINESS_DATE_OFFSET_DAYS"]) == ("prod", "0")
+    assert not [key for key in written if key.endswith(("_URL", "_PORT", "_REMOTE"))]
+    assert len(set(written.values())) == len(written)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert ensure_compose_file(file) == []
 
 
 def test_a_taken_port_is_not_picked() -> None:

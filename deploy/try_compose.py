@@ -1,0 +1,345 @@
+"""``make test-compose``: docker-compose.yml for real, where there is no Docker engine and no registry of images.
+
+    python deploy/try_compose.py [--history]
+
+Makes a base image by debootstrap, builds the image on it, brings all services up by podman-compose, lands four weeks of
+a small shop (or the sample company's whole history), runs the night through Celery and the Spark cluster, compares what
+it published with a run on this machine's embedded PostgreSQL from the same deliveries, ends every container once, and
+takes everything down again. Debian 12, as root; what is missing it names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from data_platform.contracts.load import get_contracts
+from data_platform.failures import PermanentFailure, PlatformError, TransientFailure
+from data_platform.local.airflow import ADMIN
+from data_platform.local.airflow_client import AirflowClient
+from data_platform.local.secrets import SAMPLE_COMPANY_TODAY, ensure_compose_file, pick_port, write_private
+from data_platform.settings import PROJECT_ROOT
+from sample_company.small import land_small_shop
+
+PROJECT = "data-platform-test"
+BASE = "localhost/data-platform-base:bookworm"
+TOOLS = PROJECT_ROOT / ".venv-compose"
+PACKAGES = {
+    "podman": "podman",
+    "buildah": "buildah",
+    "runc": "runc",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "/usr/lib/cni/dnsname": "golang-github-containernetworking-plugin-dnsname",
+    "/usr/libexec/podman/catatonit": "catatonit",
+}
+# runc: Debian's crun wants a cgroup manager. Limits: those of this process, which a container may not exceed.
+CONTAINERS_CONF = """\
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+default_ulimits = ["nofile={files}:{files}", "nproc=4096:4096"]
+"""
+CERTIFICATES = Path("usr/local/share/ca-certificates")
+NIGHT = "run_nightly"
+NIGHT_S = 1800
+ONE_DAY = timedelta(days=1)
+DAYS, CUSTOMERS = 28, 200
+HEALTHY_S = 600
+COUNTED_BY_SPARK = (
+    "from spark_jobs.session import get_spark; s = get_spark();"
+    " print(s.range(1000).mapInArrow(lambda batches: batches, 'id long').count()); s.stop()"
+)
+
+
+def say(message: str) -> None:
+    """Writes one line of progress."""
+    sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {message}\n")
+    sys.stdout.flush()
+
+
+class Compose:
+    """The services of docker-compose.yml under a project name of their own.
+
+    Args:
+        folder: for the file of settings and what podman is told.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.env_file = folder / "env"
+        self.port, self.feast_port = pick_port(), pick_port()
+        ensure_compose_file(self.env_file)
+        conf = folder / "containers.conf"
+        conf.write_text(CONTAINERS_CONF.format(files=_open_files()), encoding="utf-8")
+        ports = {"AIRFLOW_PORT": self.port, "FEAST_PORT": self.feast_port, "REPORTS_PORT": pick_port()}
+        self.environment = {
+            **os.environ,
+            "CONTAINERS_CONF": str(conf),
+            "BUILDAH_ISOLATION": "chroot",
+            "BASE_IMAGE": BASE,
+            **{name: str(port) for name, port in ports.items()},
+        }
+
+    def compose(self, *arguments: str) -> None:
+        """Runs podman-compose with all profiles."""
+        options = ("--project-name", PROJECT, "--env-file", str(self.env_file), "--profile", "serving")
+        self.run(str(TOOLS / "bin" / "podman-compose"), *options, *arguments)
+
+    def run(self, *command: str | Path, stdin: bytes | None = None) -> str:
+        """Runs a program and returns what it printed.
+
+        Raises:
+            PermanentFailure: when it fails; carries the end of what it said.
+        """
+        done = subprocess.run(
+            command, cwd=PROJECT_ROOT, env=self.environment, input=stdin, capture_output=True, check=False
+        )
+        if done.returncode:
+            tail = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-15:]
+            raise PermanentFailure("\n    ".join([f"`{Path(command[0]).name}` failed:", *tail]))
+        return done.stdout.decode()
+
+    def services(self) -> list[str]:
+        """Names of all services."""
+        import yaml
+
+        names: dict[str, object] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+        return list(names["services"])  # type: ignore[call-overload]
+
+    def container(self, service: str) -> str:
+        return f"{PROJECT}_{service}_1"
+
+    def exec(self, service: str, *command: str) -> str:
+        """Runs a program in a service's container."""
+        return self.run("podman", "exec", self.container(service), *command)
+
+    def wait_healthy(self, services: list[str]) -> None:
+        """Asks each service's own health check until it holds; no systemd is needed for that.
+
+        Raises:
+            TransientFailure: when one is not well in time; carries the end of its log.
+        """
+        ends = time.monotonic() + HEALTHY_S
+        for service in services:
+            while not self.is_healthy(service):
+                if time.monotonic() > ends:
+                    log = self.run("podman", "logs", "--tail", "15", self.container(service))
+                    raise TransientFailure(f"{service} is not well after {HEALTHY_S} s:\n{log}")
+                time.sleep(2)
+
+    def is_healthy(self, service: str) -> bool:
+        """Whether a service's own health check holds."""
+        ask = ["podman", "healthcheck", "run", self.container(service)]
+        return subprocess.run(ask, env=self.environment, capture_output=True, check=False).returncode == 0
+
+    def started_at(self, service: str) -> str:
+        """When its container was started."""
+        return self.run("podman", "inspect", "--format", "{{.State.StartedAt}}", self.container(service))
+
+    def airflow(self) -> AirflowClient:
+        """Airflow's API on its published port."""
+        password = dotenv_values(self.env_file)["AIRFLOW_ADMIN_PASSWORD"] or ""
+        return AirflowClient(f"http://127.0.0.1:{self.port}", ADMIN, SecretStr(password))
+
+
+def _open_files() -> int:
+    import resource
+
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65536)
+
+
+def require_tools() -> None:
+    """Looks for what cannot be installed from PyPI, and installs podman-compose.
+
+    Raises:
+        PermanentFailure: naming the Debian packages that are missing.
+    """
+    missing = [package for program, package in PACKAGES.items() if not shutil.which(program)]
+    if missing or os.geteuid() != 0:
+        raise PermanentFailure(
+            "make test-compose needs root and Debian's container tools",
+            hint=f"as root: apt-get install -y --no-install-recommends {' '.join(missing or PACKAGES.values())}",
+        )
+    lock = PROJECT_ROOT / "requirements" / "compose.txt"
+    if not (TOOLS / "bin" / "podman-compose").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", TOOLS], check=True)
+        pip = (TOOLS / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock)
+        subprocess.run(pip, check=True)
+
+
+def make_base(compose: Compose) -> None:
+    """A bare Debian 12 as the base image, unless there is one; it trusts what this machine trusts."""
+    if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode == 0:
+        return
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        compose.run("debootstrap", "--variant=minbase", "bookworm", root)
+        for file in Path("/", CERTIFICATES).glob("*.crt"):
+            (root / CERTIFICATES).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, root / CERTIFICATES)
+        packed = Path(name) / "root.tar"
+        compose.run("tar", "-C", root, "-cf", packed, ".")
+        compose.run("podman", "import", packed, BASE)
+
+
+# PostgreSQL alone: what the night does needs no more.
+EMBEDDED = """
+from data_platform.local.up import embedded_postgres, preparations, set_up
+settings = set_up()
+server = embedded_postgres(settings)
+server.init()
+server.start()
+for task in preparations(settings):
+    if task.name in {"databases", "warehouse"}:
+        task.run()
+"""
+
+
+def land(compose: Compose, folder: Path, *, history: bool) -> None:
+    """Delivers what the night shall load."""
+    if history:
+        compose.exec("airflow-worker", "dp", "simulate", "company")
+        return
+    land_small_shop(folder / "landing", customers=CUSTOMERS, days=DAYS, start=SAMPLE_COMPANY_TODAY - DAYS * ONE_DAY)
+    packed = folder / "landing.tar"
+    compose.run("tar", "-C", folder / "landing", "-cf", packed, ".")
+    unpack = ("podman", "exec", "--interactive", compose.container("airflow-worker"), "tar", "-C", "/state/landing")
+    compose.run(*unpack, "--no-overwrite-dir", "-xf", "-", stdin=packed.read_bytes())
+
+
+def run_night(compose: Compose, note: str) -> None:
+    """Runs the night of yesterday through Airflow.
+
+    Raises:
+        PermanentFailure: when it does not succeed.
+    """
+    airflow = compose.airflow()
+    airflow.wait_for_dags({NIGHT})
+    today = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+    run = airflow.trigger(NIGHT, interval=(today - ONE_DAY, today), note=note)
+    airflow.unpause(NIGHT)
+    ended = airflow.wait_for_run(NIGHT, run, timeout_s=NIGHT_S, on_change=lambda task, state: say(f"  {task}: {state}"))
+    if ended["state"] != "success":
+        raise PermanentFailure(f"{NIGHT} ended {ended['state']}: {airflow.task_states(NIGHT, run)}")
+
+
+def totals(dp: Callable[..., str]) -> dict[str, tuple[int, str]]:
+    """Table to its rows and the sum of their hashes, over the contracts' columns: no order, and no row is missed."""
+    parts = []
+    for contract in sorted(get_contracts(), key=lambda c: c.table):
+        columns = ", ".join(column.name for column in contract.published_columns)
+        row_hash = "('x' || left(md5(t::text), 15))::bit(60)::bigint"
+        found = f"'{contract.table}' as name, count(*) as rows, sum({row_hash})::text as sum"
+        parts.append(f"select {found} from (select {columns} from {contract.table}) as t")  # noqa: S608
+    return {
+        row["name"]: (row["rows"], row["sum"]) for row in json.loads(dp("sql", "--json", " union all ".join(parts)))
+    }
+
+
+@contextmanager
+def embedded(compose: Compose, folder: Path) -> Iterator[Callable[..., str]]:
+    """A platform of this machine with the same keys and deliveries; yields `dp` in it."""
+    state, settings = folder / "state", folder / "embedded.env"
+    keys = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "BUSINESS_DATE_OFFSET_DAYS")
+    known = dotenv_values(compose.env_file)
+    write_private(settings, "".join(f"{key}={known[key]}\n" for key in keys))
+    state.mkdir(mode=0o700)
+    compose.run("podman", "cp", f"{compose.container('airflow-worker')}:/state/landing", state / "landing")
+    environment = (f"DP_ENV_FILE={settings}", f"STATE_DIR={state}")
+    program = str(Path(sys.executable).with_name("dp"))
+
+    def dp(*arguments: str) -> str:
+        return compose.run("env", *environment, program, *arguments)
+
+    try:
+        compose.run("env", *environment, sys.executable, "-c", EMBEDDED)
+        yield dp
+    finally:
+        dp("down")
+        dp("down", "--erase")
+
+
+def restart_each(compose: Compose) -> None:
+    """Ends each container once, and waits until it and all others are well again."""
+    for service in compose.services():
+        before = compose.started_at(service)
+        compose.run("podman", "restart", "--time", "20", compose.container(service))
+        compose.wait_healthy(compose.services())
+        if compose.started_at(service) == before:
+            raise PermanentFailure(f"{service} was not started anew")
+        say(f"  {service} is back")
+
+
+def prove(compose: Compose, folder: Path, *, history: bool) -> None:
+    """All that is promised of the services; see the head of this file.
+
+    Raises:
+        PlatformError: when one of it does not hold.
+    """
+    say("building the image")
+    compose.compose("build", "postgres")
+    say("starting")
+    compose.compose("up", "--detach")
+    platform = [service for service in compose.services() if service != "feast"]
+    compose.wait_healthy(platform)
+    say(f"{len(platform)} services are well; the sample company delivers")
+    land(compose, folder, history=history)
+    run_night(compose, "all that has landed")
+    there = totals(lambda *arguments: compose.exec("airflow-worker", "dp", *arguments))
+    say(f"{sum(rows for rows, _ in there.values())} rows are published; the same on the embedded PostgreSQL")
+    with embedded(compose, folder) as dp:
+        dp("run")
+        here = totals(dp)
+    if here != there or not all(rows for rows, _ in here.values()):
+        different = {name: (there.get(name), here.get(name)) for name in here if here[name] != there.get(name)}
+        raise PermanentFailure(f"what is published differs, or nothing is: {different}")
+    say(f"{len(here)} tables are equal; each container is ended once")
+    compose.wait_healthy(["feast"])
+    restart_each(compose)
+    compose.exec("airflow-worker", "python", "-c", COUNTED_BY_SPARK)
+    if totals(lambda *arguments: compose.exec("airflow-worker", "dp", *arguments)) != there:
+        raise PermanentFailure("what is published differs after the containers were started anew")
+    with urllib.request.urlopen(f"http://127.0.0.1:{compose.feast_port}/health", timeout=10) as answer:
+        say(f"Feast's server answers {answer.status}; nothing is lost")
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--history", action="store_true", help="load the sample company's 546 days")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="compose-") as name:
+        compose = None
+        try:
+            require_tools()
+            compose = Compose(Path(name))
+            make_base(compose)
+            prove(compose, Path(name), history=options.history)
+        except PlatformError as error:
+            sys.stderr.write(f"test-compose: {error}\n")
+            return 1
+        finally:
+            if compose:
+                say("taking everything down")
+                compose.compose("down", "--volumes", "--timeout", "20")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
