@@ -276,14 +276,15 @@ def embedded(compose: Compose, folder: Path) -> Iterator[Callable[..., str]]:
 
 
 def restart_each(compose: Compose) -> None:
-    """Ends each container once, and waits until it and all others are well again."""
+    """Ends each container once and waits until it is well again, and at last until all are."""
     for service in compose.services():
         before = compose.started_at(service)
         compose.run("podman", "restart", "--time", "20", compose.container(service))
-        compose.wait_healthy(compose.services())
+        compose.wait_healthy([service])
         if compose.started_at(service) == before:
             raise PermanentFailure(f"{service} was not started anew")
         say(f"  {service} is back")
+    compose.wait_healthy(compose.services())
 
 
 def prove(compose: Compose, folder: Path, *, history: bool) -> None:
