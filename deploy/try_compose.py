@@ -19,15 +19,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from data_platform.contracts.load import get_contracts
 from data_platform.failures import PermanentFailure, PlatformError, TransientFailure
 from data_platform.local.airflow import ADMIN
 from data_platform.local.airflow_client import AirflowClient
@@ -209,18 +206,38 @@ for task in preparations(settings):
     if task.name in {"databases", "warehouse"}:
         task.run()
 """
+# Table to its rows and the sum of their hashes, over the contracts' columns: no order, and no row is missed.
+TOTALS = """
+import json
+from data_platform.contracts.load import get_contracts
+from data_platform.warehouse.connection import query, transaction
+found = {}
+with transaction() as connection:
+    for contract in get_contracts():
+        columns = ", ".join(column.name for column in contract.published_columns)
+        (row,) = query(
+            connection,
+            "select count(*) as rows, sum(('x' || left(md5(t::text), 15))::bit(60)::bigint)::text as sum"
+            f" from (select {columns} from {contract.table}) as t",
+        )
+        found[contract.table] = [row["rows"], row["sum"]]
+print(json.dumps(found))
+"""
+Totals = dict[str, list[object]]
 
 
-def land(compose: Compose, folder: Path, *, history: bool) -> None:
-    """Delivers what the night shall load."""
-    if history:
-        compose.exec("airflow-worker", "dp", "simulate", "company")
-        return
-    land_small_shop(folder / "landing", customers=CUSTOMERS, days=DAYS, start=SAMPLE_COMPANY_TODAY - DAYS * ONE_DAY)
-    packed = folder / "landing.tar"
-    compose.run("tar", "-C", folder / "landing", "-cf", packed, ".")
+def deliver(compose: Compose, landing: Path) -> None:
+    """Puts what lies in a folder into the services' landing."""
+    packed = landing.with_suffix(".tar")
+    compose.run("tar", "-C", landing, "-cf", packed, ".")
     unpack = ("podman", "exec", "--interactive", compose.container("airflow-worker"), "tar", "-C", "/state/landing")
     compose.run(*unpack, "--no-overwrite-dir", "-xf", "-", stdin=packed.read_bytes())
+
+
+def published(compose: Compose) -> Totals:
+    """What the services have published."""
+    found: Totals = json.loads(compose.exec("airflow-worker", "python", "-c", TOTALS))
+    return found
 
 
 def run_night(compose: Compose, note: str) -> None:
@@ -239,40 +256,26 @@ def run_night(compose: Compose, note: str) -> None:
         raise PermanentFailure(f"{NIGHT} ended {ended['state']}: {airflow.task_states(NIGHT, run)}")
 
 
-def totals(dp: Callable[..., str]) -> dict[str, tuple[int, str]]:
-    """Table to its rows and the sum of their hashes, over the contracts' columns: no order, and no row is missed."""
-    parts = []
-    for contract in sorted(get_contracts(), key=lambda c: c.table):
-        columns = ", ".join(column.name for column in contract.published_columns)
-        row_hash = "('x' || left(md5(t::text), 15))::bit(60)::bigint"
-        found = f"'{contract.table}' as name, count(*) as rows, sum({row_hash})::text as sum"
-        parts.append(f"select {found} from (select {columns} from {contract.table}) as t")  # noqa: S608
-    return {
-        row["name"]: (row["rows"], row["sum"]) for row in json.loads(dp("sql", "--json", " union all ".join(parts)))
-    }
-
-
-@contextmanager
-def embedded(compose: Compose, folder: Path) -> Iterator[Callable[..., str]]:
-    """A platform of this machine with the same keys and deliveries; yields `dp` in it."""
-    state, settings = folder / "state", folder / "embedded.env"
-    keys = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "BUSINESS_DATE_OFFSET_DAYS")
+def published_here(compose: Compose, folder: Path, *, history: bool) -> Totals:
+    """What the embedded PostgreSQL of this machine publishes with the same keys, from what it lands in landing."""
+    settings = folder / "embedded.env"
     known = dotenv_values(compose.env_file)
+    keys = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "BUSINESS_DATE_OFFSET_DAYS")
     write_private(settings, "".join(f"{key}={known[key]}\n" for key in keys))
-    state.mkdir(mode=0o700)
-    compose.run("podman", "cp", f"{compose.container('airflow-worker')}:/state/landing", state / "landing")
-    environment = (f"DP_ENV_FILE={settings}", f"STATE_DIR={state}")
-    program = str(Path(sys.executable).with_name("dp"))
-
-    def dp(*arguments: str) -> str:
-        return compose.run("env", *environment, program, *arguments)
-
+    own = ("env", f"DP_ENV_FILE={settings}", f"STATE_DIR={folder / 'state'}", f"LANDING_URL={folder / 'landing'}")
+    dp = str(Path(sys.executable).with_name("dp"))
     try:
-        compose.run("env", *environment, sys.executable, "-c", EMBEDDED)
-        yield dp
+        compose.run(*own, sys.executable, "-c", EMBEDDED)
+        if history:
+            compose.run(*own, dp, "simulate", "company")
+        else:
+            first = SAMPLE_COMPANY_TODAY - DAYS * ONE_DAY
+            land_small_shop(folder / "landing", customers=CUSTOMERS, days=DAYS, start=first)
+        compose.run(*own, dp, "run")
+        found: Totals = json.loads(compose.run(*own, sys.executable, "-c", TOTALS))
     finally:
-        dp("down")
-        dp("down", "--erase")
+        compose.run(*own, dp, "down", "--erase")
+    return found
 
 
 def restart_each(compose: Compose) -> None:
@@ -295,29 +298,35 @@ def prove(compose: Compose, folder: Path, *, history: bool) -> None:
     """
     say("building the image")
     compose.compose("build", "postgres")
-    say("starting")
+    say("starting; meanwhile the embedded PostgreSQL")
     compose.compose("up", "--detach")
+    here = published_here(compose, folder, history=history)
+    if not all(rows for rows, _ in here.values()):
+        raise PermanentFailure(f"the embedded PostgreSQL has an empty table: {here}")
     platform = [service for service in compose.services() if service != "feast"]
     compose.wait_healthy(platform)
-    say(f"{len(platform)} services are well; the sample company delivers")
-    land(compose, folder, history=history)
+    say(f"{len(platform)} services are well; the night")
+    deliver(compose, folder / "landing")
     run_night(compose, "all that has landed")
-    there = totals(lambda *arguments: compose.exec("airflow-worker", "dp", *arguments))
-    say(f"{sum(rows for rows, _ in there.values())} rows are published; the same on the embedded PostgreSQL")
-    with embedded(compose, folder) as dp:
-        dp("run")
-        here = totals(dp)
-    if here != there or not all(rows for rows, _ in here.values()):
-        different = {name: (there.get(name), here.get(name)) for name in here if here[name] != there.get(name)}
-        raise PermanentFailure(f"what is published differs, or nothing is: {different}")
-    say(f"{len(here)} tables are equal; each container is ended once")
+    require_same(here, published(compose))
+    say(f"all {len(here)} tables are equal; each container is ended once")
     compose.wait_healthy(["feast"])
     restart_each(compose)
     compose.exec("airflow-worker", "python", "-c", COUNTED_BY_SPARK)
-    if totals(lambda *arguments: compose.exec("airflow-worker", "dp", *arguments)) != there:
-        raise PermanentFailure("what is published differs after the containers were started anew")
+    require_same(here, published(compose))
     with urllib.request.urlopen(f"http://127.0.0.1:{compose.feast_port}/health", timeout=10) as answer:
         say(f"Feast's server answers {answer.status}; nothing is lost")
+
+
+def require_same(here: Totals, there: Totals) -> None:
+    """Holds what the services have published to what the embedded PostgreSQL has.
+
+    Raises:
+        PermanentFailure: naming the tables that differ.
+    """
+    different = {name: (here.get(name), there.get(name)) for name in here | there if here.get(name) != there.get(name)}
+    if different:
+        raise PermanentFailure(f"what is published differs, here and there: {different}")
 
 
 def main() -> int:
