@@ -114,6 +114,25 @@ def changes_of_days(
                    and later.extract_day is not distinct from o.extract_day and later.override_id > o.override_id
                group by b.day, b.override_id, r.arrived_at
            ),
+           -- A text reads otherwise by what came to the vault, or left it, since it was read last.
+           revealed as (
+               select b.day, came.arrived_at
+               from attempt_before as b
+               join unnest(%(live)s::bigint[], %(live_ingests)s::bigint[]) as a (file_id, ingest_id) using (file_id)
+               join vault.held_records as h on h.ingest_id > b.ingest_id and h.ingest_id < a.ingest_id
+               join ops.files as came on came.file_id = h.file_id
+               where exists (select from ops.file_subjects as s where s.file_id = b.file_id)
+               union all
+               select b.day, gone.arrived_at
+               from attempt_before as b
+               join wanted as w using (day)
+               join ops.publications as p using (publication_id)
+               join unnest(%(live)s::bigint[], %(live_ingests)s::bigint[]) as a (file_id, ingest_id) using (file_id)
+               join ops.standing_withdrawals as gone on gone.decided_at > p.published_at
+               join vault.held_records as h on h.file_id = gone.file_id
+               where b.ingest_id < a.ingest_id
+                   and exists (select from ops.file_subjects as s where s.file_id = b.file_id)
+           ),
            decided as (
                select h.day, case when w.restores = h.publication_id then r.decided_at else r.released_at end
                        - make_interval(days => %(offset)s) as decided_at
@@ -135,6 +154,8 @@ def changes_of_days(
                select day, arrived_at, null from gave_way
                union all
                select day, arrived_at, null from corrected
+               union all
+               select day, arrived_at, arrived_at from revealed
                union all
                select day, decided_at, decided_at from decided
            ) as c using (day)

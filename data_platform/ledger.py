@@ -22,12 +22,16 @@ from data_platform.failures import InputError
 from data_platform.landing import local_path
 from data_platform.manifest import Said, read_manifest
 from data_platform.overrides import OverrideResult, digest_of, record_results
+from data_platform.redaction import VERSION as REDACTION_VERSION
 from data_platform.settings import get_settings
+from data_platform.vault import outdated_deliveries, record_findings
+from data_platform.vault_records import Findings
 from data_platform.warehouse.connection import Connection, execute, query
 from data_platform.withdrawals import end_versions
 
 # Raise it when the parser reads the same file and contract differently: every delivery is then parsed anew.
 PARSER_VERSION = 2
+NOTHING = Findings()
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class QuarantinedRow:
 
 def input_version(contract: Contract) -> str:
     """Names the contract and the parser that rows were read with."""
-    return f"{ingest_hash(contract)[:16]}.{PARSER_VERSION}"
+    redaction = f".{REDACTION_VERSION}" if contract.redacted_columns else ""
+    return f"{ingest_hash(contract)[:16]}.{PARSER_VERSION}{redaction}"
 
 
 def discover(connection: Connection, contracts: Sequence[Contract]) -> list[dict[str, Any]]:
@@ -218,8 +223,10 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
     """Deliveries whose rows should count, but are not in the lake as the present contract reads them, oldest first.
 
     Of equal ones it is the first that still stands at its path; and none, when one has been read already, or cannot be.
-    What has been read is read again when its row overrides have changed, as long as the file is there.
+    What has been read is read again when its row overrides have changed, or what the vault knows of those that its
+    texts speak of, as long as the file is there.
     """
+    outdated = outdated_deliveries(connection, contract.dataset) if contract.redacted_columns else []
     rows = query(
         connection,
         """with version as (
@@ -234,6 +241,8 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
            ),
            refixed as (
                select file_id from quarantine.refixed_deliveries where dataset = %(dataset)s
+               union
+               select unnest(%(outdated)s::bigint[])
            ),
            content as (
                select
@@ -246,7 +255,11 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
            )
            select is_done, file_id, dataset, path, sha256, size_bytes, extract_day, arrived_at
            from ops.files join content using (file_id) order by file_id""",
-        {"dataset": contract.dataset, "version": input_version(contract)},
+        {
+            "dataset": contract.dataset,
+            "version": input_version(contract),
+            "outdated": [delivery["file_id"] for delivery in outdated],
+        },
     )
     return [Delivery(**r) for r in rows if not r.pop("is_done") or local_path(r["path"]).exists()]
 
@@ -266,10 +279,12 @@ def mark_live(
     days: Sequence[DayDigest],
     quarantined: Sequence[QuarantinedRow],
     overridden: Sequence[OverrideResult] = (),
+    findings: Findings = NOTHING,
 ) -> None:
     """Makes an attempt the one that counts; call it after the lake's commit, in one transaction a batch.
 
     Args:
+        findings: what it brings to the vault, whose records are there already, and took from it.
         overridden: what became of the row overrides that were looked at; those that hold are among the live rows.
 
     Raises:
@@ -288,6 +303,7 @@ def mark_live(
            where file_id = %s""",
         (ingest_id, input_version(contract), rows_read, rows_live, len(quarantined), overrides, delivery.file_id),
     )
+    record_findings(connection, delivery.file_id, ingest_id, findings)
     execute(connection, "delete from ops.file_days where file_id = %s", (delivery.file_id,))
     execute(connection, "delete from quarantine.rows where file_id = %s", (delivery.file_id,))
     with connection.cursor() as cursor:

@@ -5,8 +5,10 @@ every dataset, so values are brought to one form first: Unicode NFKC, case folde
 digits or more with nothing else than the signs of telephone numbers among them, the digits. Without the key a pseudonym
 can neither be turned back nor be checked against a guess.
 
+``tokenise``: a token, which is a pseudonym of its own kind, as stable; what it stands for is in the vault.
+
 ``generalise: age_band``: the band of the age on the row's day. ``drop``: nothing is left. ``keep``: the value stays,
-for the purpose that the contract grants.
+for the purpose that the contract grants. ``redact``: see ``data_platform.redaction``.
 
 Raw text of quarantined rows is a Fernet token under ``QUARANTINE_KEY`` where the dataset has personal columns.
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 MASK = "•••"  # what people see of a personal value, and of a pseudonym
 PSEUDONYM_HEX = 32
+TOKEN = "tok_"  # noqa: S105 - what tokens begin with
 REMEMBERED = 1 << 17  # values that a task keeps: each extract brings most of those of the one before
 MINIMUM_KEY_BYTES = 16
 UNKNOWN = "unknown"
@@ -65,16 +68,34 @@ def quarantine_key() -> bytes:
     Raises:
         InputError: when it is missing or malformed.
     """
+    return _fernet_key("QUARANTINE_KEY")
+
+
+def vault_key() -> bytes:
+    """The Fernet key of what the vault keeps.
+
+    Raises:
+        InputError: when it is missing or malformed.
+    """
+    return _fernet_key("VAULT_KEY")
+
+
+def _fernet_key(name: str) -> bytes:
     from cryptography.fernet import Fernet
 
     from data_platform.settings import get_settings
 
-    key = get_settings().quarantine_key.get_secret_value().encode()
+    key: bytes = getattr(get_settings(), name.lower()).get_secret_value().encode()
     try:
         Fernet(key)
     except ValueError:
-        raise InputError("QUARANTINE_KEY is not a Fernet key", hint="`make up` writes one into .env") from None
+        raise InputError(f"{name} is not a Fernet key", hint="`make up` writes one into .env") from None
     return key
+
+
+def derived_key(key: bytes, purpose: str) -> bytes:
+    """A key of its own for one purpose: hashes for different purposes tell nothing of each other."""
+    return hmac.digest(key, purpose.encode(), "sha256")
 
 
 def normalise(value: str) -> str:
@@ -88,6 +109,20 @@ def pseudonym(value: str, key: bytes) -> str:
     return hmac.digest(key, normalise(value).encode(), "sha256").hex()[:PSEUDONYM_HEX]
 
 
+def token(value: str, key: bytes) -> str:
+    """What is published in the place of a value under the policy ``tokenise``.
+
+    Args:
+        key: derived from that of the pseudonyms, as ``token_key`` does.
+    """
+    return TOKEN + pseudonym(value, key)
+
+
+def token_key(pseudonyms: bytes) -> bytes:
+    """The key of tokens, from that of pseudonyms."""
+    return derived_key(pseudonyms, "tokens")
+
+
 def encrypter(key: bytes) -> Callable[[str], str]:
     """A function that turns text into a Fernet token."""
     from cryptography.fernet import Fernet
@@ -96,8 +131,11 @@ def encrypter(key: bytes) -> Callable[[str], str]:
     return lambda text: fernet.encrypt(text.encode()).decode()
 
 
-def decrypt(token: bytes, key: bytes) -> str:
+def decrypt(token: bytes, key: bytes, *, name: str = "QUARANTINE_KEY") -> str:
     """The text of a Fernet token.
+
+    Args:
+        name: setting that the key stands in.
 
     Raises:
         InputError: when the key is not the one it was written with.
@@ -107,34 +145,44 @@ def decrypt(token: bytes, key: bytes) -> str:
     try:
         return Fernet(key).decrypt(token).decode()
     except InvalidToken:
-        raise InputError(
-            "the raw text was encrypted with another QUARANTINE_KEY", hint="restore that key in .env"
-        ) from None
+        raise InputError(f"the text was encrypted with another {name}", hint="restore that key in .env") from None
 
 
 def protect_batches(
-    batches: Iterator[pa.RecordBatch], hashed: Sequence[str], pseudonyms: bytes, raw_text: bytes
+    batches: Iterable[pa.RecordBatch],
+    hashed: Sequence[str],
+    pseudonyms: bytes,
+    raw_text: bytes,
+    tokenised: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
-    """Arrow batches with pseudonyms in the columns ``hashed``, and the column ``raw``, where it is filled, encrypted.
+    """Arrow batches with pseudonyms in the columns ``hashed``, tokens in ``tokenised``, and ``raw`` encrypted.
 
     Args:
-        pseudonyms: key of the pseudonyms.
+        pseudonyms: key of the pseudonyms, and of the tokens' key.
         raw_text: key of the raw text.
     """
+    tokens = token_key(pseudonyms)
 
     @lru_cache(maxsize=REMEMBERED)
     def remembered(text: str) -> str:
         return pseudonym(text, pseudonyms)
 
+    @lru_cache(maxsize=REMEMBERED)
+    def remembered_token(text: str) -> str:
+        return token(text, tokens)
+
     for batch in batches:
         for name in hashed:
-            batch = _map_column(batch, name, remembered)
+            batch = map_column(batch, name, remembered)
+        for name in tokenised:
+            batch = map_column(batch, name, remembered_token)
         if batch.column("raw").null_count < batch.num_rows:
-            batch = _map_column(batch, "raw", encrypter(raw_text))
+            batch = map_column(batch, "raw", encrypter(raw_text))
         yield batch
 
 
-def _map_column(batch: pa.RecordBatch, name: str, change: Callable[[str], str]) -> pa.RecordBatch:
+def map_column(batch: pa.RecordBatch, name: str, change: Callable[[str], str]) -> pa.RecordBatch:
+    """The batch with a column's texts changed; what is null stays so."""
     import pyarrow as pa
 
     values = [None if text is None else change(text) for text in batch.column(name).to_pylist()]

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
 
     privacy_hash_key: SecretStr = Field(SecretStr(""), description="HMAC key of the `hash` policy, hex")
     quarantine_key: SecretStr = Field(SecretStr(""), description="Fernet key for quarantined raw text")
+    vault_key: SecretStr = Field(SecretStr(""), description="Fernet key for what the vault keeps of people")
 
     @field_validator("dp_environment", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from data_platform.ledger import fingerprints, input_version, to_ingest
 from data_platform.overrides import refixed_contents
 from data_platform.rejections import Rejection, standing_rejections
 from data_platform.runs import Run, update_plan
+from data_platform.vault import outdated_contents
 from data_platform.warehouse.connection import Connection, execute, query
 from data_platform.words import in_words
 
@@ -26,6 +27,8 @@ ROLLBACK = "rollback"  # only what rollbacks hold
 BACKFILL = "backfill"  # only changes of the days asked for
 NIGHT = "night"  # what a night has time for
 TRIAL = "trial"  # what its plan names, to see whether it passes the gates; publishes nothing
+
+VAULT_CHANGED = "what the vault knows of whom it speaks of has changed"
 
 
 @dataclass(frozen=True)
@@ -272,14 +275,20 @@ def find_stale(connection: Connection, through_day: date, datasets: Iterable[str
 
 
 def _unread(connection: Connection, contract: Contract) -> list[Stale]:
-    """Deliveries that are to be read, again where row overrides have changed; of some of these the file is gone."""
-    fixed = refixed_contents(connection, contract.dataset)
+    """Deliveries that are to be read, again where a decision or the vault changes them; of some the file is gone."""
+    outdated, fixed = _outdated(connection, contract), refixed_contents(connection, contract.dataset)
+    reasons = {content: (path, VAULT_CHANGED) for content, path in outdated.items()}
+    reasons |= {content: (path, "quarantine fixed") for content, path in fixed.items()}
     found = []
     for delivery in to_ingest(connection, contract):
-        is_fixed = fixed.pop((delivery.sha256, delivery.extract_day), None)
-        found.append(Stale(contract.table, delivery.path, "quarantine fixed" if is_fixed else "delivery not read yet"))
-    gone = "held back: quarantine fixed, but the file has left landing; land it again with the same content"
-    return found + [Stale(contract.table, path, gone) for path in fixed.values()]
+        _, reason = reasons.pop((delivery.sha256, delivery.extract_day), ("", "delivery not read yet"))
+        found.append(Stale(contract.table, delivery.path, reason))
+    gone = "but the file has left landing; land it again with the same content"
+    return found + [Stale(contract.table, path, f"held back: {reason}, {gone}") for path, reason in reasons.values()]
+
+
+def _outdated(connection: Connection, contract: Contract) -> dict[tuple[str, date | None], str]:
+    return outdated_contents(connection, contract.dataset) if contract.redacted_columns else {}
 
 
 def is_work(stale: Stale) -> bool:

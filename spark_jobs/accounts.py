@@ -20,9 +20,11 @@ from data_platform.contracts.model import Contract
 from data_platform.failures import PermanentFailure
 from data_platform.ledger import DayDigest, Delivery, QuarantinedRow
 from data_platform.overrides import OverrideResult, in_words
+from data_platform.vault_records import Findings, Record
+from spark_jobs.protection import NOTE, read_note
 
-# Columns of the account's rows: broken rows with their rule, and the last row (line 0) of each file.
-ACCOUNT_COLUMNS = ("file_id", "line", "records", "failure", "rule", "rule_column", "raw")
+# Columns of the account's rows: broken rows with their rule, the last row (line 0) of each file, and notes.
+ACCOUNT_COLUMNS = ("file_id", "line", "records", "failure", "rule", "rule_column", "raw", NOTE)
 HIGH_DIGITS, LOW_DIGITS = 8, 7
 HASH_HEX = 32
 
@@ -32,7 +34,7 @@ class Account:
     """A delivery's rows: ``records`` were counted by the reader, the others are what is in the lake.
 
     ``failure`` is why the whole delivery does not count; ``overridden`` what became of row overrides; ``unknown`` how
-    many rows have a field that the contract does not name.
+    many rows have a field that the contract does not name; ``sealed`` records that the vault may not have yet.
     """
 
     delivery: Delivery
@@ -42,10 +44,20 @@ class Account:
     days: dict[date, DayDigest] = field(default_factory=dict)
     overridden: list[OverrideResult] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
+    sealed: list[Record] = field(default_factory=list)
 
     @property
     def live(self) -> int:
         return sum(d.rows for d in self.days.values())
+
+    def add_note(self, text: str) -> None:
+        """Adds what a worker noted."""
+        note = read_note(text)
+        self.sealed += note.new
+        self.findings.records |= note.records
+        for subject, known in note.subjects.items():
+            self.findings.add_subject(subject, known)
 
     def add_day(self, more: DayDigest) -> None:
         """Adds rows of a day."""
@@ -83,7 +95,9 @@ def take_accounts(
 def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Contract) -> None:
     for row in rows.to_pylist():
         account = accounts[row["file_id"]]
-        if row["line"]:
+        if row[NOTE] is not None:
+            account.add_note(row[NOTE])
+        elif row["line"]:
             raw = row["raw"].encode() if contract.is_personal else row["raw"]
             key = {name: str(row[name]) for name in contract.entity_key if row[name] is not None}
             complete = key if key and len(key) == len(contract.entity_key) else None

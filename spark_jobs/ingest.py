@@ -21,6 +21,7 @@ from data_platform.overrides import Override, count_by_state, wanted_overrides
 from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
 from data_platform.staleness import source_contracts
+from data_platform.vault import add_records, refuse_other_key
 from data_platform.warehouse.connection import execute, open_connection, query, transaction
 from data_platform.words import count_of
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
@@ -51,13 +52,18 @@ def run_step(run: Run, step_log: StepLog) -> None:
         PermanentFailure: when none can be read, and nothing that came earlier could: there is nothing to go on with.
     """
     contracts = source_contracts(run.datasets)
-    accounts = [a for contract in contracts for a in ingest_dataset(contract, run.run_id, step_log)]
+    accounts = [a for contract in in_order(contracts) for a in ingest_dataset(contract, run.run_id, step_log)]
     failed = [a for a in accounts if a.failure]
     if failed and len(failed) == len(accounts) and not _is_any_live(contracts):
         raise PermanentFailure(
             f"none of {len(failed)} deliveries can be read; the first: {failed[0].failure}",
             hint="correct the files; they are read again as soon as they change",
         )
+
+
+def in_order(contracts: Sequence[Contract]) -> list[Contract]:
+    """Contracts in the order in which to read them: texts are redacted by what others have brought to the vault."""
+    return sorted(contracts, key=lambda c: (bool(c.redacted_columns), not c.vaulted_columns))
 
 
 def _is_any_live(contracts: Sequence[Contract]) -> bool:
@@ -108,6 +114,8 @@ def batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
 def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str) -> list[Account]:
     """Reads a batch into the lake, then marks each delivery live or failed in one transaction."""
     with transaction(application="dp ingest") as connection:
+        if contract.vaulted_columns or contract.redacted_columns:
+            refuse_other_key(connection)
         ingest_id = next_ingest_id(connection)
         wanted = wanted_overrides(connection, [d.file_id for d in deliveries])
     readable = [d for d in deliveries if not _lacks_day(d, contract)]
@@ -177,6 +185,7 @@ def write_corrections(
 def mark(contract: Contract, accounts: Sequence[Account], wanted: Sequence[Override], ingest_id: int) -> None:
     """Makes the attempt count, in one transaction; failed deliveries are recorded as such."""
     with transaction(application="dp ingest") as connection:
+        add_records(connection, [record for account in accounts for record in account.sealed])
         for account in accounts:
             if account.failure:
                 tried = [o.override_id for o in wanted if o.file_id == account.delivery.file_id]
@@ -191,6 +200,7 @@ def mark(contract: Contract, accounts: Sequence[Account], wanted: Sequence[Overr
                 days=list(account.days.values()),
                 quarantined=account.quarantined,
                 overridden=account.overridden,
+                findings=account.findings,
             )
 
 

@@ -16,6 +16,7 @@ from data_platform.failures import PermanentFailure
 from data_platform.overrides import Override, OverrideResult, digest_of
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, digest_days
 from spark_jobs.corrections import Correction
+from spark_jobs.protection import NOTE
 from spark_jobs.reading import source_of
 
 Row = tuple[int, int]  # file_id, line
@@ -56,7 +57,10 @@ def settle(
     for file in files:
         if file.month == lake.ACCOUNT:
             for row in lake.read_columns(contract.dataset, file, ACCOUNT_COLUMNS).to_pylist():
-                rules[row["file_id"], row["line"]] = (row["rule"], row["rule_column"])
+                if row[NOTE] is None:
+                    rules[row["file_id"], row["line"]] = (row["rule"], row["rule_column"])
+                else:
+                    by_file[row["file_id"]].add_note(row[NOTE])
             continue
         rows = lake.read_columns(contract.dataset, file, ("file_id", contract.day_column, "content_hash", "line"))
         for (file_id, _), digest in digest_days(rows).items():

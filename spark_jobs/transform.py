@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from data_platform.contracts.compile.spark import RowRule, identifier, literal, row_rules, typed_expression
 from data_platform.contracts.model import Column, Contract
 from data_platform.intervals import REFERENCE_DAY
-from data_platform.privacy import age_band_sql, hash_key, protect_batches, quarantine_key
+from data_platform.privacy import age_band_sql
 from spark_jobs.accounts import HASH_HEX
+from spark_jobs.protection import NOTE, PLAIN, plain_columns, protect_rows, protection_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,10 +27,11 @@ KEY_IS_SOUND = "key_is_sound"
 
 
 def transform(strings: DataFrame, contract: Contract) -> DataFrame:
-    """Rows with ACCOUNT, ``content_hash`` and the published columns.
+    """Rows with ACCOUNT, NOTE, ``content_hash`` and the published columns.
 
     A quarantined row has ``rule`` and ``raw``, and no values but the contract's ``entity_key`` where it could be read.
-    A live row has values and neither; the last row of a file (line 0) has ``records`` or ``failure`` only.
+    A live row has values and neither; the last row of a file (line 0) has ``records`` or ``failure`` only, and a row of
+    line -1 a note only.
     """
     return with_content_hash(protect(check(strings, contract), contract), contract)
 
@@ -71,7 +73,12 @@ def check(strings: DataFrame, contract: Contract) -> DataFrame:
         f" AS {identifier(name)}"
         for name, expression in _before_hashing(contract).items()
     ]
-    return named.selectExpr(*account, r"CASE WHEN rule IS NOT NULL THEN rtrim('\r\n', raw) END AS raw", *values)
+    plain = [
+        f"CASE WHEN {IS_LIVE} THEN CAST({identifier(name)} AS STRING) END AS {identifier(carrier)}"
+        for carrier, name in plain_columns(contract).items()
+    ]
+    raw = r"CASE WHEN rule IS NOT NULL THEN rtrim('\r\n', raw) END AS raw"
+    return named.selectExpr(*account, raw, f"CAST(NULL AS STRING) AS {NOTE}", *values, *plain)
 
 
 def _key_is_sound(rules: Sequence[RowRule], contract: Contract) -> str:
@@ -95,7 +102,7 @@ def _value_columns(contract: Contract) -> list[str]:
 
 
 def _before_hashing(contract: Contract) -> dict[str, str]:
-    """Published name to expression; columns to be hashed still hold the plain value, as text."""
+    """Published name to expression; columns to be hashed, tokenised or redacted still hold the plain value, as text."""
     expressions = {contract.day_column: identifier(contract.day_column)} if contract.adds_day else {}
     for column in contract.columns:
         if column.published is not None:
@@ -113,16 +120,17 @@ def _expression(column: Column, day: str) -> str:
 
 
 def protect(rows: DataFrame, contract: Contract) -> DataFrame:
-    """Replaces values to be hashed by pseudonyms, and encrypts raw text where the dataset has personal columns."""
+    """Makes values safe by their policies, and encrypts raw text, where the dataset has personal columns."""
     if not contract.is_personal:
         return rows
-    hashed = [c.published.name for c in contract.columns if c.privacy and c.privacy.policy == "hash" and c.published]
-    pseudonyms, raw = hash_key() if hashed else b"", quarantine_key()
+    protection = protection_of(contract)
 
     def replace(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return protect_batches(batches, hashed, pseudonyms, raw)
+        return protect_rows(batches, protection)
 
-    return rows.mapInArrow(replace, rows.schema)
+    # Notes leave all columns empty but a few.
+    safe = [type(f)(f.name, f.dataType) for f in rows.schema.fields if not f.name.startswith(PLAIN)]
+    return rows.mapInArrow(replace, type(rows.schema)(safe))
 
 
 def with_content_hash(rows: DataFrame, contract: Contract) -> DataFrame:

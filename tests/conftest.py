@@ -337,6 +337,7 @@ def _environment(server: EmbeddedPostgres, database: str, home: Path, today: dat
         "BUSINESS_DATE_OFFSET_DAYS": str((datetime.now(UTC).date() - today).days),
         "PRIVACY_HASH_KEY": "00" * 32,
         "QUARANTINE_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
+        "VAULT_KEY": base64.urlsafe_b64encode(b"v" * 32).decode(),
         "SPARK_MASTER": "local[2]",
         **SPARK,
     }

@@ -25,6 +25,7 @@ from data_platform.cli import (
     rollbacks,
     runs,
     sql,
+    vault,
 )
 from data_platform.cli.output import errors, fail
 from data_platform.failures import InputError, PlatformError
@@ -55,6 +56,7 @@ def build_app() -> typer.Typer:
         contracts,
         new,
         sql,
+        vault,
         platform,
         backup,
         alerts,

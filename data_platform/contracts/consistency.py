@@ -26,6 +26,7 @@ def broken_rules(contract: Contract) -> Iterator[Misplaced]:
     yield from _of_objects(contract)
     if contract.is_reference:
         yield from _of_reference(contract)
+    yield from _of_subject(contract)
 
 
 def _of_reference(contract: Contract) -> Iterator[Misplaced]:
@@ -38,6 +39,29 @@ def _of_reference(contract: Contract) -> Iterator[Misplaced]:
         if column.privacy and column.privacy.generaliser == "age_band":
             message = "an age is told as of a row's day, and the rows of a reference table belong to none"
             yield Misplaced(message, *DATASET, "properties", position, OURS, "privacy")
+
+
+def _of_subject(contract: Contract) -> Iterator[Misplaced]:
+    columns = {column.name: column for column in contract.columns}
+    if contract.subject is not None:
+        if contract.layer != "sources":
+            yield Misplaced("subject belongs to contracts/sources: what is built from them is told by lineage", OURS)
+        elif contract.subject not in columns:
+            yield Misplaced(f"subject {contract.subject!r} is not a column", OURS, "subject")
+        elif columns[contract.subject].classification == "personal":
+            yield Misplaced(f"subject {contract.subject!r} is personal; name the number of the person", OURS, "subject")
+    for at, column in enumerate(contract.columns):
+        place = (*DATASET, "properties", at, OURS, "privacy")
+        if (
+            contract.layer != "sources"
+            and column.privacy
+            and (column.privacy.kept_as or column in contract.redacted_columns)
+        ):
+            yield Misplaced("the vault and redaction belong to contracts/sources", *place)
+        if column.custom.holds and column in contract.redacted_columns:
+            yield Misplaced("unknown fields are JSON, which redaction would break: drop or hash them", *place)
+        if column.privacy and column.privacy.vault and contract.subject is None:
+            yield Misplaced("what the vault keeps is of somebody: the contract names its `subject`", *place)
 
 
 def _of_objects(contract: Contract) -> Iterator[Misplaced]:

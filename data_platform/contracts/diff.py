@@ -53,6 +53,7 @@ def _of_dataset(old: Contract, new: Contract) -> Iterator[Change]:
         ("dialect changed", False, lambda contract: contract.dialect.model_dump(exclude_defaults=True)),
         ("extract changed", False, lambda contract: contract.extract),
         ("format changed", False, lambda contract: contract.format),
+        ("subject changed", False, lambda contract: contract.subject),
         ("location changed", False, lambda contract: contract.location),
         ("owner changed", False, lambda contract: contract.owner),
         ("version changed", False, lambda contract: contract.version),
@@ -122,9 +123,12 @@ def _of_column(old: Column, new: Column | None, where: str) -> Iterator[Change]:
         yield Change("newly required", True, where, f"{name} must have a value now")
     if old.required and not new.required:
         yield Change("no longer required", False, where, f"{name} may be absent now")
-    if old.privacy != new.privacy or old.classification != new.classification:
+    if _policy(old) != _policy(new):
         message = f"personal-data policy of {name} was {_policy(old)}, is {_policy(new)}"
         yield Change("privacy changed", True, where, message)
+    if _vault(old) != _vault(new):
+        message = f"the vault kept {name} as {_vault(old)}, now as {_vault(new)}"
+        yield Change("vault changed", False, where, message)
     if old.physical_name != new.physical_name:
         message = f"{name} was delivered as {old.delivered_name!r}, now as {new.delivered_name!r}"
         yield Change("delivered name changed", False, where, message)
@@ -137,6 +141,10 @@ def _policy(column: Column) -> str:
         return f"none ({column.classification})"
     detail = column.privacy.generaliser or column.privacy.purpose
     return f"{column.privacy.policy} ({detail})" if detail else column.privacy.policy
+
+
+def _vault(column: Column) -> str:
+    return (column.privacy and column.privacy.kept_as) or "nothing"
 
 
 def _of_rules(old: Contract, new: Contract) -> Iterator[Change]:

@@ -35,6 +35,7 @@ def ingest_hash(contract: Contract) -> str:
         }
         # What the platform has learnt since changes no older contract's hash.
         | ({"format": contract.format, "unknown": contract.unknown_fields} if contract.format != "csv" else {})
+        | ({"subject": contract.subject} if contract.vaulted_columns or contract.redacted_columns else {})
     )
 
 
@@ -47,7 +48,7 @@ def _parsed(column: Column) -> dict[str, Any]:
         "required": column.required,
         "options": column.options.model_dump(mode="json"),
         "allowed": [[rule.arguments, rule.severity] for rule in column.quality if rule.tells_single_rows],
-        "privacy": [privacy.policy, privacy.generaliser] if privacy else None,
+        "privacy": [privacy.policy, privacy.generaliser, *filter(None, [privacy.vault])] if privacy else None,
     }
 
 

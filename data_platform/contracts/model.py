@@ -53,7 +53,9 @@ RESERVED = {"row_id", "known_at", "op", "side", "unit"}
 class ColumnProperties(CustomProperties):
     """What we add to a column of ODCS."""
 
-    privacy: Privacy | None = Field(None, description="`hash`, `drop`, {generalise: age_band} or {keep: <purpose>}")
+    privacy: Privacy | None = Field(
+        None, description="`hash`, `tokenise`, `redact`, `drop`, {generalise: age_band} or {keep: <purpose>}"
+    )
     holds: Literal["unknown_fields"] | None = Field(
         None, description="`unknown_fields`: a text column for all that the contract does not name, unless of csv"
     )
@@ -101,15 +103,19 @@ class Column(Strict):
             return self
         if self.privacy.policy == "drop":
             return None
-        hashed = self.privacy.policy == "hash"  # equal values have equal hashes, so what tells rows apart still does
+        name, how = {
+            "hash": (f"{self.name}_hash", "hashed"),
+            "tokenise": (f"{self.name}_token", "a token"),
+            "redact": (self.name, "redacted"),
+        }.get(self.privacy.policy, (str(self.privacy.generaliser), "generalised"))
         return Column(
-            name=f"{self.name}_hash" if hashed else str(self.privacy.generaliser),
+            name=name,
             logicalType="string",
             physicalType="text",
-            primaryKey=self.primary_key and hashed,
+            primaryKey=self.primary_key and self.privacy.has_pseudonym,
             required=self.required,
-            unique=self.unique and hashed,
-            description=f"{self.description} ({'hashed' if hashed else 'generalised'} on the way in)",
+            unique=self.unique and self.privacy.has_pseudonym,
+            description=f"{self.description} ({how} on the way in)",
         )
 
     @model_validator(mode="after")
@@ -141,6 +147,8 @@ class Column(Strict):
             raise Misplaced(f"column {self.name!r} is part of the key, so it must be required", "primaryKey")
         if self.privacy and self.privacy.generaliser == "age_band" and self.logical_type != "date":
             raise Misplaced("an age band is made of a date", "customProperties", "privacy")
+        if self.privacy and self.privacy.policy == "redact" and (self.physical_type != "text" or self.primary_key):
+            raise Misplaced("free text is redacted: a column of type text, and no key", "customProperties", "privacy")
         for position, rule in enumerate(self.quality):
             at = ("quality", position)
             if rule.metric == "rowCount":
@@ -189,6 +197,7 @@ class Contract(Strict):
     source_schema: str = Field("public", description="table: where it stands in its database")
     format: Format = "csv"
     dialect: Dialect = Dialect()
+    subject: str | None = Field(None, description="sources: column that says whose personal data a row holds")
     # features
     entity: str | None = None
     event_timestamp: str | None = None
@@ -241,6 +250,16 @@ class Contract(Strict):
     @property
     def is_personal(self) -> bool:
         return any(c.classification == "personal" for c in self.columns)
+
+    @property
+    def vaulted_columns(self) -> tuple[Column, ...]:
+        """Columns whose values the vault keeps."""
+        return tuple(c for c in self.columns if c.privacy and c.privacy.kept_as)
+
+    @property
+    def redacted_columns(self) -> tuple[Column, ...]:
+        """Columns of free text that is redacted."""
+        return tuple(c for c in self.columns if c.privacy and c.privacy.policy == "redact")
 
     @cached_property
     def published_columns(self) -> tuple[Column, ...]:

@@ -119,6 +119,9 @@ class DatasetProperties(CustomProperties):
         DeliveryPolicy(), alias="onDelivery", description="what does not count by itself: refused, or a person is asked"
     )
     dialect: Dialect = Field(Dialect(), description="how the text is written")
+    subject: str | None = Field(
+        None, description="of a source: the column that says whose personal data a row holds, like customer_id"
+    )
     entity: str | None = Field(None, description="of features: Feast's entity")
     event_timestamp: str | None = Field(
         None, alias="eventTimestamp", description="of features: the column with the time from which a row holds"
@@ -180,6 +183,7 @@ class Document(Strict):
             on_delivery=ours.on_delivery,
             format=self._format,
             dialect=ours.dialect if self._format == "csv" else ours.dialect.of_objects(),
+            subject=ours.subject,
             entity=ours.entity,
             event_timestamp=ours.event_timestamp,
             frequency_days=levels["frequency"].length.days if "frequency" in levels else 1,

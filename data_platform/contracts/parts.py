@@ -141,11 +141,26 @@ class Extract(Strict):
 
 
 class Privacy(Strict):
-    """What happens to a personal column on the way in. Without a grant, personal data is not kept."""
+    """What happens to a personal column on the way in. Without a grant, personal data is not kept.
 
-    policy: Literal["hash", "generalise", "drop", "keep"]
+    ``vault``: the value is also kept, encrypted, in the vault, as something that its subject is known by; free text of
+    the same subject is redacted by it.
+    """
+
+    policy: Literal["hash", "tokenise", "generalise", "redact", "drop", "keep"]
     generaliser: Literal["age_band"] | None = None
     purpose: str | None = Field(None, min_length=5)
+    vault: Literal["name", "address", "email", "phone", "value"] | None = None
+
+    @property
+    def has_pseudonym(self) -> bool:
+        """Whether equal values have equal published ones, and others others: what tells rows apart still does."""
+        return self.policy in {"hash", "tokenise"}
+
+    @property
+    def kept_as(self) -> str | None:
+        """What the vault keeps the value as, where it does; what a token stands for it must."""
+        return self.vault or ("value" if self.policy == "tokenise" else None)
 
     @model_validator(mode="before")
     @classmethod
@@ -166,6 +181,8 @@ class Privacy(Strict):
             raise ValueError("generalise needs a target, like {generalise: age_band}")
         if (self.policy == "keep") != (self.purpose is not None):
             raise ValueError("keeping personal data needs a purpose, like {keep: billing}")
+        if self.policy == "redact" and self.vault:
+            raise ValueError("the vault keeps values, not the free text that is redacted by them")
         return self
 
 

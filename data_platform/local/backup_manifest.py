@@ -18,8 +18,9 @@ from data_platform.failures import InputError, PermanentFailure
 from data_platform.settings import Settings
 
 NAME = "manifest.json"
-# Without these nothing that comes later fits what was there: pseudonyms, quarantined rows, Airflow's connections.
-KEYS = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "AIRFLOW_FERNET_KEY")
+# Without these nothing that comes later fits what was there: pseudonyms, quarantined rows, what the vault keeps,
+# Airflow's connections.
+KEYS = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "VAULT_KEY", "AIRFLOW_FERNET_KEY")
 # Published state depends on these as it does on the deliveries.
 SAME_SETTINGS = ("BUSINESS_DATE_OFFSET_DAYS", "SAMPLE_COMPANY")
 BLOCK = 1 << 20
@@ -186,7 +187,8 @@ def refuse_other_settings(manifest: Manifest, settings: Settings, env_file: Path
         InputError: naming the keys and settings that differ.
     """
     keys, kept = fingerprints_of_keys(settings), settings_to_keep(settings)
-    wrong = [name for name in KEYS if not hmac.compare_digest(keys[name], manifest.keys.get(name, ""))]
+    # A key that was not there yet has encrypted nothing.
+    wrong = [name for name, digest in manifest.keys.items() if not hmac.compare_digest(keys.get(name, ""), digest)]
     wrong += [
         f"{name} ({kept[name]}, there {manifest.settings.get(name)})"
         for name in SAME_SETTINGS

@@ -85,6 +85,7 @@ def _generators(known: dict[str, str]) -> Generators:
         "SPARK_CONNECT_TOKEN": lambda: secrets.token_hex(32),
         "PRIVACY_HASH_KEY": lambda: secrets.token_hex(32),
         "QUARANTINE_KEY": _fernet_key,
+        "VAULT_KEY": _fernet_key,
         "BUSINESS_DATE_OFFSET_DAYS": lambda: _offset_days(known),
         "SAMPLE_COMPANY": lambda: "false" if known["BUSINESS_DATE_OFFSET_DAYS"] == "0" else "true",
     }

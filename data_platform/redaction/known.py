@@ -1,0 +1,207 @@
+"""Values of one person that are known, found in a text in whatever way he writes them.
+
+Text and values are compared word by word, without case, accents and what stands between words, be it a blank, a hyphen,
+a line break or a full stop; words of streets also in their short forms. A name is found whole, by its parts and with
+initials; an address line by line, a street with or without its house number, in either order; a telephone number by its
+last digits.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+from data_platform.redaction.patterns import Span
+
+Words = tuple[str, ...]
+PLACEHOLDERS = {"name": "NAME", "address": "ADDRESS", "email": "EMAIL", "phone": "PHONE", "value": "PERSONAL"}
+# Letters that are no letter with an accent to Unicode.
+PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "\u0131": "i"})
+SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+SHORT = {
+    "street": "st", "avenue": "ave", "av": "ave", "road": "rd", "lane": "ln", "drive": "dr", "boulevard": "blvd",
+    "bd": "blvd", "square": "sq", "court": "ct", "place": "pl", "terrace": "ter", "apartment": "apt", "flat": "apt",
+    "wohnung": "whg", "north": "n", "south": "s", "east": "e", "west": "w", "saint": "st", "sankt": "st",
+}  # fmt: skip
+# Parts of names that are words of the language, too: alone they identify nobody.
+PARTICLES = frozenset(
+    re.findall(
+        r"\w+",
+        "al am an da das de del della den der des di do dos du el en et ibn im in la las le les lo los of the van vom"
+        " von y zu zum zur mr mrs ms miss dr prof herr frau",
+    )
+)
+LINE_ENDS = re.compile(r"[\n\r,;|]+|\bc/o\b", re.IGNORECASE)
+DIGITS = re.compile(r"\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d)+")
+FEWEST_DIGITS = 7
+LONG_PART = 4
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded(character: str) -> str:
+    """Lower-case letters and digits without accents; a blank for what parts words, nothing for what is invisible."""
+    decomposed = unicodedata.normalize("NFKD", character.casefold()).translate(PLAIN)
+    kept = [c for c in decomposed if not unicodedata.combining(c) and unicodedata.category(c) != "Cf"]
+    return "".join(c if c.isalnum() else " " for c in kept)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text, folded, and where it stands in it."""
+
+    text: str
+    start: int
+    end: int
+
+
+def words_of(text: str) -> list[Word]:
+    """The words of a text in their order."""
+    found: list[Word] = []
+    letters: list[str] = []
+    start = end = 0
+    for place, character in enumerate(text):
+        for letter in _folded(character):
+            if letter == " ":
+                if letters:
+                    found.append(Word(_short("".join(letters)), start, end))
+                    letters = []
+                continue
+            if not letters:
+                start = place
+            letters.append(letter)
+            end = place + 1
+    if letters:
+        found.append(Word(_short("".join(letters)), start, end))
+    return found
+
+
+def _short(word: str) -> str:
+    if len(word) > len("strasse") and word.endswith("strasse"):
+        return word.removesuffix("asse")
+    return "str" if word == "strasse" else SHORT.get(word, word)
+
+
+def fold(text: str) -> Words:
+    """A text's words."""
+    return tuple(word.text for word in words_of(text))
+
+
+@dataclass(frozen=True)
+class Value:
+    """Something known of a person: ``kind`` is a key of PLACEHOLDERS; ``since`` is when it came."""
+
+    kind: str
+    text: str = field(repr=False)
+    since: datetime | None = None
+
+
+class Known:
+    """What is known of one person, ready to be looked for.
+
+    Terms are kept without what parts their words, as people part them in many ways: O'Brien, OBrien, O Brien.
+
+    Args:
+        values: of any number of records, also of former names and addresses.
+    """
+
+    def __init__(self, values: Iterable[Value]) -> None:
+        self._terms: dict[str, tuple[str, datetime | None]] = {}
+        self._numbers: dict[str, tuple[str, datetime | None]] = {}
+        for value in values:
+            kind = PLACEHOLDERS[value.kind]
+            if value.kind == "phone":
+                digits = "".join(c for c in unicodedata.normalize("NFKC", value.text) if c.isdigit())
+                if len(digits) >= FEWEST_DIGITS:
+                    _add(self._numbers, digits[-FEWEST_DIGITS:], kind, value.since)
+            for words in _terms_of(value):
+                _add(self._terms, "".join(words), kind, value.since)
+        self._beginnings = {term[:length] for term in self._terms for length in range(1, len(term) + 1)}
+
+    def find(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
+        """Spans of the text, each with when its value came; only numbers overlap others."""
+        if self._numbers:
+            yield from self._find_numbers(text)
+        words = words_of(text) if self._terms else []
+        place = 0
+        while place < len(words):
+            found = self._longest_term(words, place)
+            if found is None:
+                place += 1
+                continue
+            last, kind, since = found
+            yield Span(words[place].start, words[last].end, kind), since
+            place = last + 1
+
+    def _longest_term(self, words: list[Word], place: int) -> tuple[int, str, datetime | None] | None:
+        found, letters = None, ""
+        for last in range(place, len(words)):
+            letters += words[last].text
+            if term := self._terms.get(letters) or self._terms.get(_without_s(letters)):
+                found = (last, *term)
+            if letters not in self._beginnings:
+                break
+        return found
+
+    def _find_numbers(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
+        for match in DIGITS.finditer(text):
+            digits = "".join(c for c in match[0] if c.isdigit())
+            if found := self._numbers.get(digits[-FEWEST_DIGITS:]):
+                start = match.start() - (1 if text[: match.start()].endswith(("+", "(")) else 0)
+                yield Span(start, match.end(), found[0]), found[1]
+
+
+def _add(terms: dict[str, tuple[str, datetime | None]], term: str, kind: str, since: datetime | None) -> None:
+    """Adds a term; of one that several values have, the first to come counts."""
+    before = terms.get(term)
+    if before is None or (since is not None and before[1] is not None and since < before[1]):
+        terms[term] = (before[0] if before else kind, since)
+
+
+def _without_s(word: str) -> str:
+    """The name in a genitive without apostrophe, like Annas."""
+    return word[:-1] if len(word) > LONG_PART and word.endswith("s") else word
+
+
+def _terms_of(value: Value) -> Iterator[Words]:
+    spellings = {value.text, value.text.casefold().translate(SPELT_OUT)}
+    spellings |= {unicodedata.normalize("NFC", value.text).casefold().translate(SPELT_OUT)}
+    for spelling in spellings:
+        if value.kind == "name":
+            yield from _name(fold(spelling))
+            yield from _name(tuple("".join(fold(part)) for part in spelling.split()))
+        elif value.kind == "address":
+            for line in LINE_ENDS.split(spelling):
+                yield from _address(fold(line))
+        elif (words := fold(spelling)) and (len(words) > 1 or len(words[0]) > 1):
+            yield words
+
+
+def _name(words: Words) -> Iterator[Words]:
+    words = tuple(filter(None, words))
+    yield from ((w,) for w in words if len(w) > 1 and (w not in PARTICLES or w == words[-1]))
+    if len(words) < 2:
+        return
+    first, last = words[0], words[-1]
+    initials = tuple(w[0] for w in words[:-1])
+    yield from (words, (*words[1:], first), (last, *words[:-1]), (first, last))
+    yield from ((*initials, last), (initials[0], last), (last, *initials), (last, initials[0]), (first, last[0]))
+
+
+def _address(words: Words) -> Iterator[Words]:
+    numbers = tuple(w for w in words if any(c.isdigit() for c in w))
+    names = tuple(w for w in words if w not in numbers)
+    if len(words) > 1:
+        yield words
+    if len("".join(numbers)) >= LONG_PART:
+        yield numbers  # a postcode
+    if max(map(len, names), default=0) >= LONG_PART:
+        yield names
+    if names and numbers:
+        yield from ((*names, *numbers), (*numbers, *names))
+        proper = next((w for w in names if w not in SHORT.values() and len(w) >= LONG_PART), None)
+        if proper:
+            yield from ((numbers[0], proper), (proper, numbers[0]))

@@ -1,0 +1,152 @@
+"""The vault: personal values that contracts want kept, for the steward and for the redaction of free text.
+
+It is a function of the ledger: a record counts while a live delivery holds it. Of a delivery of redacted text the
+ledger keeps whom it speaks of, and the sum of the records that it was redacted by; it is to be read again when another
+sum counts now. So a late, corrected or withdrawn profile makes its subject's texts stale, and no others.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from psycopg2.extras import execute_values
+
+from data_platform.failures import InputError
+from data_platform.privacy import TOKEN, decrypt, token_key, vault_key
+from data_platform.privacy import token as token_of
+from data_platform.vault_records import Findings, Record, open_record
+from data_platform.warehouse.connection import Connection, execute, query
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record that counts, with when the first delivery came that holds it."""
+
+    record: int
+    subject: int
+    sealed: bytes = field(repr=False)
+    arrived_at: datetime
+
+
+def refuse_other_key(connection: Connection) -> None:
+    """Stops before texts are redacted by a vault that cannot be read, as by an empty one.
+
+    Raises:
+        InputError: when VAULT_KEY is missing, or not the one that records were sealed with.
+    """
+    key = vault_key()
+    for row in query(connection, "select sealed from vault.records limit 1"):
+        decrypt(bytes(row["sealed"]), key, name="VAULT_KEY")
+
+
+def add_records(connection: Connection, records: Collection[Record]) -> None:
+    """Keeps records; those that are there already stay as they are. They count once a live delivery holds them."""
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "insert into vault.records (record, dataset, subject, tokens, sealed) values %s on conflict do nothing",
+            [(r.number, r.dataset, r.subject, list(r.tokens), r.sealed.encode()) for r in records],
+        )
+
+
+def record_findings(connection: Connection, file_id: int, ingest_id: int, found: Findings) -> None:
+    """Makes a reading's findings those of the delivery, in the transaction that makes the reading count."""
+    execute(connection, "delete from vault.held_records where file_id = %s", (file_id,))
+    execute(connection, "delete from ops.file_subjects where file_id = %s", (file_id,))
+    if found.records:
+        execute(
+            connection,
+            "insert into vault.held_records (file_id, ingest_id, records) values (%s, %s, %s)",
+            (file_id, ingest_id, sorted(found.records)),
+        )
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "insert into ops.file_subjects (file_id, subject, known) values %s",
+            [(file_id, subject, known) for subject, known in sorted(found.subjects.items())],
+        )
+
+
+def known_records(connection: Connection, subjects: Collection[int]) -> dict[int, list[StoredRecord]]:
+    """Subject to the records of him that count; those of whom nothing is known are left out."""
+    rows = query(
+        connection,
+        """select r.record, r.subject, r.sealed, l.arrived_at
+           from vault.records as r join vault.live_records as l using (record)
+           where r.subject = any(%s) order by r.record""",
+        (list(subjects),),
+    )
+    found: dict[int, list[StoredRecord]] = {}
+    for row in rows:
+        found.setdefault(row["subject"], []).append(StoredRecord(**{**row, "sealed": bytes(row["sealed"])}))
+    return found
+
+
+def outdated_deliveries(connection: Connection, dataset: str) -> list[dict[str, Any]]:
+    """Live deliveries (file_id, path, sha256, extract_day) that were redacted by other records than count now."""
+    return query(
+        connection,
+        "select file_id, path, sha256, extract_day from ops.outdated_redactions where dataset = %s order by path",
+        (dataset,),
+    )
+
+
+def outdated_contents(connection: Connection, dataset: str) -> dict[tuple[str, date | None], str]:
+    """Contents (sha256, extract day) of ``outdated_deliveries``, each with its path."""
+    return {(r["sha256"], r["extract_day"]): r["path"] for r in outdated_deliveries(connection, dataset)}
+
+
+def find_values(connection: Connection, wanted: str) -> list[StoredRecord]:
+    """Records that count and hold what a token stands for.
+
+    Raises:
+        InputError: when there is none.
+    """
+    rows = query(
+        connection,
+        """select r.record, coalesce(r.subject, 0) as subject, r.sealed, l.arrived_at
+           from vault.records as r join vault.live_records as l using (record)
+           where r.tokens @> array[%s] order by l.arrived_at, r.record""",
+        (wanted,),
+    )
+    if not rows:
+        raise InputError(
+            f"no delivery that counts holds what {wanted!r} stands for",
+            hint=f"a token begins with {TOKEN}; columns named …_token hold them",
+        )
+    return [StoredRecord(**{**row, "sealed": bytes(row["sealed"])}) for row in rows]
+
+
+def record_access(connection: Connection, wanted: str, records: Sequence[StoredRecord], purpose: str) -> None:
+    """Writes down who reads what a token stands for; commit it before anything is shown.
+
+    Raises:
+        InputError: when no purpose is given.
+    """
+    if not purpose.strip():
+        raise InputError("the vault is opened for a purpose only", hint="say it with --purpose; that is kept")
+    execute(
+        connection,
+        "insert into ops.vault_accesses (token, records, purpose, accessed_by) values (%s, %s, %s, %s)",
+        (wanted, len(records), purpose, getpass.getuser()),
+    )
+
+
+def values_of(wanted: str, records: Sequence[StoredRecord], pseudonyms: bytes) -> list[Mapping[str, str]]:
+    """What a token stands for, in each way of writing that was delivered, with its column.
+
+    Raises:
+        InputError: when it was sealed under another VAULT_KEY.
+    """
+    tokens, key = token_key(pseudonyms), vault_key()
+    found = {
+        (column, value.text): None
+        for record in records
+        for column, value in open_record(record.sealed, key)
+        if token_of(value.text, tokens) == wanted
+    }
+    return [{"column": column, "value": text} for column, text in found]
