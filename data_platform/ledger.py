@@ -280,11 +280,13 @@ def mark_live(
     quarantined: Sequence[QuarantinedRow],
     overridden: Sequence[OverrideResult] = (),
     findings: Findings = NOTHING,
+    vault_state: str | None = None,
 ) -> None:
     """Makes an attempt the one that counts; call it after the lake's commit, in one transaction a batch.
 
     Args:
         findings: what it brings to the vault, whose records are there already, and took from it.
+        vault_state: see ``record_findings``.
         overridden: what became of the row overrides that were looked at; those that hold are among the live rows.
 
     Raises:
@@ -303,7 +305,7 @@ def mark_live(
            where file_id = %s""",
         (ingest_id, input_version(contract), rows_read, rows_live, len(quarantined), overrides, delivery.file_id),
     )
-    record_findings(connection, delivery.file_id, ingest_id, findings)
+    record_findings(connection, delivery.file_id, ingest_id, findings, vault_state)
     execute(connection, "delete from ops.file_days where file_id = %s", (delivery.file_id,))
     execute(connection, "delete from quarantine.rows where file_id = %s", (delivery.file_id,))
     with connection.cursor() as cursor:

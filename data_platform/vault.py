@@ -48,36 +48,54 @@ def add_records(connection: Connection, records: Collection[Record]) -> None:
     with connection.cursor() as cursor:
         execute_values(
             cursor,
-            "insert into vault.records (record, dataset, subject, tokens, sealed) values %s on conflict do nothing",
-            [(r.number, r.dataset, r.subject, list(r.tokens), r.sealed.encode()) for r in records],
+            "insert into vault.records (record, dataset, subject, identifies, tokens, sealed) values %s"
+            " on conflict do nothing",
+            [(r.number, r.dataset, r.subject, r.identifies, list(r.tokens), r.sealed.encode()) for r in records],
         )
 
 
-def record_findings(connection: Connection, file_id: int, ingest_id: int, found: Findings) -> None:
-    """Makes a reading's findings those of the delivery, in the transaction that makes the reading count."""
-    execute(connection, "delete from vault.held_records where file_id = %s", (file_id,))
-    execute(connection, "delete from ops.file_subjects where file_id = %s", (file_id,))
+def present_state(connection: Connection) -> str:
+    """Names what people are known by now."""
+    (row,) = query(connection, "select state from vault.present_state")
+    return str(row["state"])
+
+
+def record_findings(
+    connection: Connection, file_id: int, ingest_id: int, found: Findings, vault_state: str | None = None
+) -> None:
+    """Makes a reading's findings those of the delivery, in the transaction that makes the reading count.
+
+    Args:
+        vault_state: the state in which all its texts were redacted, where that is known.
+    """
+    for table in ("vault.held_records", "ops.file_subjects", "ops.redactions"):
+        execute(connection, f"delete from {table} where file_id = %s", (file_id,))  # noqa: S608
     if found.records:
         execute(
             connection,
-            "insert into vault.held_records (file_id, ingest_id, records) values (%s, %s, %s)",
+            """insert into vault.held_records (file_id, ingest_id, identifies, records)
+               select %s, %s, exists (select from vault.records as r where r.record = any(held) and r.identifies), held
+               from (select %s::bigint[] as held) as given""",
             (file_id, ingest_id, sorted(found.records)),
         )
-    with connection.cursor() as cursor:
-        execute_values(
-            cursor,
-            "insert into ops.file_subjects (file_id, subject, known) values %s",
-            [(file_id, subject, known) for subject, known in sorted(found.subjects.items())],
-        )
+    if found.subjects:
+        execute(connection, "insert into ops.redactions values (%s, %s)", (file_id, vault_state))
+        with connection.cursor() as cursor:
+            execute_values(
+                cursor,
+                "insert into ops.file_subjects (file_id, subject, known) values %s",
+                [(file_id, subject, known) for subject, known in sorted(found.subjects.items())],
+            )
 
 
 def known_records(connection: Connection, subjects: Collection[int]) -> dict[int, list[StoredRecord]]:
-    """Subject to the records of him that count; those of whom nothing is known are left out."""
+    """Subject to the records that he is known by and that count; those of whom there are none are left out."""
     rows = query(
         connection,
-        """select r.record, r.subject, r.sealed, l.arrived_at
+        """select r.record, r.subject, r.sealed, min(l.arrived_at) as arrived_at
            from vault.records as r join vault.live_records as l using (record)
-           where r.subject = any(%s) order by r.record""",
+           where r.subject = any(%s) and r.identifies and l.identifies
+           group by r.record order by r.record""",
         (list(subjects),),
     )
     found: dict[int, list[StoredRecord]] = {}
@@ -88,10 +106,50 @@ def known_records(connection: Connection, subjects: Collection[int]) -> dict[int
 
 def outdated_deliveries(connection: Connection, dataset: str) -> list[dict[str, Any]]:
     """Live deliveries (file_id, path, sha256, extract_day) that were redacted by other records than count now."""
+    unsure = _unsure_deliveries(connection, dataset)
+    if not unsure:
+        return []
     return query(
         connection,
-        "select file_id, path, sha256, extract_day from ops.outdated_redactions where dataset = %s order by path",
+        """with subject_of as (
+               select file_id, subject, known from ops.file_subjects where file_id = any(%(files)s)
+           ),
+           counting as materialized (
+               select distinct record from vault.live_records where identifies
+           ),
+           present as (
+               select subject, sum(record) as known
+               from vault.records join counting using (record) where identifies group by subject
+           )
+           select file_id, path, sha256, extract_day from ops.files
+           where file_id in (
+               select s.file_id from subject_of as s left join present as p using (subject)
+               where s.known is distinct from coalesce(p.known, 0)
+           )
+           order by path""",
+        {"files": unsure},
+    )
+
+
+def _unsure_deliveries(connection: Connection, dataset: str) -> list[int]:
+    """Live deliveries of redacted texts that were not compared with what people are known by now."""
+    rows = query(
+        connection,
+        """select r.file_id
+           from ops.redactions as r join ops.deliveries as d using (file_id) cross join vault.present_state as p
+           where d.dataset = %s and d.state = 'live' and r.vault_state is distinct from p.state""",
         (dataset,),
+    )
+    return [row["file_id"] for row in rows]
+
+
+def remember_compared(connection: Connection, dataset: str) -> None:
+    """Writes down of which deliveries it is known that they are redacted by what counts now."""
+    outdated = {delivery["file_id"] for delivery in outdated_deliveries(connection, dataset)}
+    execute(
+        connection,
+        "update ops.redactions set vault_state = %s where file_id = any(%s)",
+        (present_state(connection), [f for f in _unsure_deliveries(connection, dataset) if f not in outdated]),
     )
 
 
@@ -108,9 +166,9 @@ def find_values(connection: Connection, wanted: str) -> list[StoredRecord]:
     """
     rows = query(
         connection,
-        """select r.record, coalesce(r.subject, 0) as subject, r.sealed, l.arrived_at
+        """select r.record, coalesce(r.subject, 0) as subject, r.sealed, min(l.arrived_at) as arrived_at
            from vault.records as r join vault.live_records as l using (record)
-           where r.tokens @> array[%s] order by l.arrived_at, r.record""",
+           where r.tokens @> array[%s] group by r.record order by 4, 1""",
         (wanted,),
     )
     if not rows:
@@ -144,9 +202,9 @@ def values_of(wanted: str, records: Sequence[StoredRecord], pseudonyms: bytes) -
     """
     tokens, key = token_key(pseudonyms), vault_key()
     found = {
-        (column, value.text): None
+        (column, text): None
         for record in records
-        for column, value in open_record(record.sealed, key)
-        if token_of(value.text, tokens) == wanted
+        for column, _, text in open_record(record.sealed, key)
+        if token_of(text, tokens) == wanted
     }
     return [{"column": column, "value": text} for column, text in found]

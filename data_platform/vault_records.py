@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -20,20 +20,27 @@ NUMBER_BYTES = 8
 
 
 class Kept(NamedTuple):
-    """A column whose values are kept: its name, what they are kept as, and whether a token is published of them."""
+    """A column whose values are kept: its name, what they are to their subject, and whether tokens stand for them.
+
+    Without a kind nobody is known by them.
+    """
 
     column: str
-    kind: str
+    kind: str | None
     has_token: bool
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a row says of its subject; ``sealed`` is a Fernet token of the values."""
+    """What a row says of its subject; ``sealed`` is a Fernet token of the values.
+
+    ``identifies`` where it holds something that the subject is known by.
+    """
 
     number: int
     dataset: str
     subject: int | None
+    identifies: bool
     tokens: tuple[str, ...]
     sealed: str = field(repr=False)
 
@@ -87,22 +94,33 @@ class Sealer:
         """The number of a record."""
         return _number(self._numbers, f"{self._dataset}\0{subject}\0{content}")
 
-    def seal(self, subject: int | None, values: Iterable[str | None], content: str, number: int) -> Record:
+    def seal(self, subject: int | None, values: Sequence[str | None], content: str, number: int) -> Record:
         """The record itself."""
         published = (text for kept, text in zip(self._columns, values, strict=True) if kept.has_token and text)
         tokens = sorted({token(text, self._tokens) for text in published})
-        return Record(number, self._dataset, subject, tuple(tokens), self._encrypt(content))
+        identifies = subject is not None and any(
+            kept.kind and text for kept, text in zip(self._columns, values, strict=True)
+        )
+        return Record(number, self._dataset, subject, identifies, tuple(tokens), self._encrypt(content))
 
 
 def _number(key: bytes, text: str) -> int:
     return int.from_bytes(hmac.digest(key, text.encode(), "sha256")[:NUMBER_BYTES], signed=True)
 
 
-def open_record(sealed: bytes, key: bytes, since: datetime | None = None) -> list[tuple[str, Value]]:
-    """The values of a record, each with its column.
+def open_record(sealed: bytes, key: bytes) -> list[tuple[str, str | None, str]]:
+    """The values of a record: column, kind, text.
 
     Raises:
         InputError: when it was sealed under another VAULT_KEY.
     """
-    said = json.loads(decrypt(sealed, key, name="VAULT_KEY"))
-    return [(column, Value(kind, text, since)) for column, kind, text in said]
+    return [(column, kind, text) for column, kind, text in json.loads(decrypt(sealed, key, name="VAULT_KEY"))]
+
+
+def known_values(sealed: bytes, key: bytes, since: datetime) -> list[Value]:
+    """What its subject is known by since a time, of a record.
+
+    Raises:
+        InputError: as ``open_record``.
+    """
+    return [Value(kind, text, since) for _, kind, text in open_record(sealed, key) if kind]

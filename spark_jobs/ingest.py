@@ -21,7 +21,7 @@ from data_platform.overrides import Override, count_by_state, wanted_overrides
 from data_platform.runs import Run, StepLog
 from data_platform.settings import get_settings
 from data_platform.staleness import source_contracts
-from data_platform.vault import add_records, refuse_other_key
+from data_platform.vault import add_records, present_state, refuse_other_key, remember_compared
 from data_platform.warehouse.connection import execute, open_connection, query, transaction
 from data_platform.words import count_of
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
@@ -88,6 +88,9 @@ def ingest_dataset(contract: Contract, run_id: str, step_log: StepLog) -> list[A
                 accounts |= {a.delivery.file_id: a for a in ingest_batch(contract, batch, run_id)}
                 seconds = time.monotonic() - started
                 log.info("%s: %d of %d files read, %.1f s", contract.dataset, len(batch), len(waiting), seconds)
+        if contract.redacted_columns:
+            remember_compared(guard, contract.dataset)
+            guard.commit()
         overrides = count_by_state(guard, contract.dataset) if accounts else {}
     finally:
         guard.close()
@@ -116,6 +119,7 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
     with transaction(application="dp ingest") as connection:
         if contract.vaulted_columns or contract.redacted_columns:
             refuse_other_key(connection)
+        vault_state = present_state(connection) if contract.redacted_columns else None
         ingest_id = next_ingest_id(connection)
         wanted = wanted_overrides(connection, [d.file_id for d in deliveries])
     readable = [d for d in deliveries if not _lacks_day(d, contract)]
@@ -130,7 +134,7 @@ def ingest_batch(contract: Contract, deliveries: Sequence[Delivery], run_id: str
             files += write_corrections(contract, accounts, due, ingest_id, before=files)
         if any(a.live for a in accounts if not a.failure):
             lake.commit_attempt(contract, files, ingest_id, run_id)
-    mark(contract, accounts, wanted, ingest_id)
+    mark(contract, accounts, wanted, ingest_id, vault_state)
     lake.drop_account(contract.dataset, files)
     return accounts
 
@@ -182,10 +186,21 @@ def write_corrections(
     return files
 
 
-def mark(contract: Contract, accounts: Sequence[Account], wanted: Sequence[Override], ingest_id: int) -> None:
-    """Makes the attempt count, in one transaction; failed deliveries are recorded as such."""
+def mark(
+    contract: Contract,
+    accounts: Sequence[Account],
+    wanted: Sequence[Override],
+    ingest_id: int,
+    vault_state: str | None = None,
+) -> None:
+    """Makes the attempt count, in one transaction; failed deliveries are recorded as such.
+
+    Args:
+        vault_state: in which the attempt began, where it redacts.
+    """
     with transaction(application="dp ingest") as connection:
         add_records(connection, [record for account in accounts for record in account.sealed])
+        now = present_state(connection) if vault_state else None
         for account in accounts:
             if account.failure:
                 tried = [o.override_id for o in wanted if o.file_id == account.delivery.file_id]
@@ -201,6 +216,7 @@ def mark(contract: Contract, accounts: Sequence[Account], wanted: Sequence[Overr
                 quarantined=account.quarantined,
                 overridden=account.overridden,
                 findings=account.findings,
+                vault_state=vault_state if vault_state == now else None,
             )
 
 

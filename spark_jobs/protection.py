@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.privacy import REMEMBERED, hash_key, protect_batches, quarantine_key, vault_key
 from data_platform.redaction.known import Known
 from data_platform.redaction.text import redact
-from data_platform.vault_records import Findings, Kept, Record, Sealer, open_record
+from data_platform.vault_records import Findings, Kept, Record, Sealer, known_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,9 +70,7 @@ def protection_of(contract: Contract) -> Protection:
         if column.privacy and column.published:
             by_policy.setdefault(column.privacy.policy, []).append(column.published.name)
     kept = tuple(
-        Kept(c.name, c.privacy.kept_as, c.privacy.policy == "tokenise")
-        for c in contract.vaulted_columns
-        if c.privacy and c.privacy.kept_as
+        Kept(c.name, c.privacy.vault, c.privacy.policy == "tokenise") for c in contract.vaulted_columns if c.privacy
     )
     hashed, tokenised, redacted = (tuple(by_policy.get(p, ())) for p in ("hash", "tokenise", "redact"))
     uses_vault = bool(kept or (redacted and contract.subject))
@@ -118,7 +116,7 @@ class Note(Findings):
 
     def text(self) -> str:
         """The note as JSON."""
-        new = [[r.number, r.dataset, r.subject, r.tokens, r.sealed] for r in self.new]
+        new = [[r.number, r.dataset, r.subject, r.identifies, r.tokens, r.sealed] for r in self.new]
         return json.dumps([new, sorted(self.records), sorted(self.subjects.items())])
 
 
@@ -126,7 +124,7 @@ def read_note(text: str) -> Note:
     """The note that ``Note.text`` wrote."""
     new, records, subjects = json.loads(text)
     found = [
-        Record(number, dataset, subject, tuple(tokens), sealed) for number, dataset, subject, tokens, sealed in new
+        Record(n, dataset, subject, known, tuple(tokens), sealed) for n, dataset, subject, known, tokens, sealed in new
     ]
     return Note(set(records), dict(subjects), found)
 
@@ -221,7 +219,7 @@ class Notes:
             found = known_records(connection, unasked)
         for subject in unasked:
             records = found.get(subject, [])
-            values = [v for r in records for _, v in open_record(r.sealed, self._of.vault, r.arrived_at)]
+            values = [v for r in records for v in known_values(r.sealed, self._of.vault, r.arrived_at)]
             self._known[subject] = Known(values), sum(r.record for r in records)
 
 

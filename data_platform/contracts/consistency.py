@@ -55,7 +55,7 @@ def _of_subject(contract: Contract) -> Iterator[Misplaced]:
         if (
             contract.layer != "sources"
             and column.privacy
-            and (column.privacy.kept_as or column in contract.redacted_columns)
+            and (column.privacy.is_kept or column in contract.redacted_columns)
         ):
             yield Misplaced("the vault and redaction belong to contracts/sources", *place)
         if column.custom.holds and column in contract.redacted_columns:

@@ -144,7 +144,7 @@ def _policy(column: Column) -> str:
 
 
 def _vault(column: Column) -> str:
-    return (column.privacy and column.privacy.kept_as) or "nothing"
+    return (column.privacy and column.privacy.vault) or "nothing"
 
 
 def _of_rules(old: Contract, new: Contract) -> Iterator[Change]:

@@ -254,7 +254,7 @@ class Contract(Strict):
     @property
     def vaulted_columns(self) -> tuple[Column, ...]:
         """Columns whose values the vault keeps."""
-        return tuple(c for c in self.columns if c.privacy and c.privacy.kept_as)
+        return tuple(c for c in self.columns if c.privacy and c.privacy.is_kept)
 
     @property
     def redacted_columns(self) -> tuple[Column, ...]:

@@ -158,9 +158,9 @@ class Privacy(Strict):
         return self.policy in {"hash", "tokenise"}
 
     @property
-    def kept_as(self) -> str | None:
-        """What the vault keeps the value as, where it does; what a token stands for it must."""
-        return self.vault or ("value" if self.policy == "tokenise" else None)
+    def is_kept(self) -> bool:
+        """Whether the vault keeps the value, as it must where a token stands for it."""
+        return self.vault is not None or self.policy == "tokenise"
 
     @model_validator(mode="before")
     @classmethod

@@ -187,7 +187,7 @@ def _name(words: Words) -> Iterator[Words]:
         return
     first, last = words[0], words[-1]
     initials = tuple(w[0] for w in words[:-1])
-    yield from (words, (*words[1:], first), (last, *words[:-1]), (first, last))
+    yield from (words, (*words[1:], first), (last, *words[:-1]), (first, last), words[1:], words[:-1])
     yield from ((*initials, last), (initials[0], last), (last, *initials), (last, initials[0]), (first, last[0]))
 
 

@@ -41,7 +41,12 @@ CARD_DIGITS = range(13, 20)
 CARD_BEGINNINGS = re.compile(r"4|5[0-8]|6|3[04-9]|2(?:2[2-9]|[3-6]|7[01]|720)")
 IBAN_BEGINNING = re.compile(r"(?<![^\W_])[A-Z]{2}[\s-]?\d\d(?=[\s.-]{0,2}[A-Z0-9])", re.IGNORECASE)
 IBAN_LENGTHS = range(15, 35)
-DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}(?!\d)|\d{4}[./-]\d{1,2}[./-]\d{1,2}(?!\d)")
+MONTH_OR_DAY, SEPARATOR, DATE_ENDS = r"(?:0?[1-9]|[12]\d|3[01])", r"[./-]", r"(?!\d|[./-]\d)"
+LONG_DATE = re.compile(
+    rf"(?:{MONTH_OR_DAY}{SEPARATOR}{MONTH_OR_DAY}{SEPARATOR}(?:19|20)\d\d"
+    rf"|(?:19|20)\d\d{SEPARATOR}{MONTH_OR_DAY}{SEPARATOR}{MONTH_OR_DAY}){DATE_ENDS}"
+)
+SHORT_DATE = re.compile(rf"{MONTH_OR_DAY}{SEPARATOR}{MONTH_OR_DAY}{SEPARATOR}\d\d{DATE_ENDS}")
 EXTENSION = r"(?:\s*(?:x|ext\.?|extension|durchwahl|poste)\s*\d{1,5})?"
 BLANK = r"[ .\-/\u00a0\u202f\u2010-\u2015]"
 NUMBER = rf"\d(?:{BLANK}{{0,2}}+\(?+\d++\)?+)++"
@@ -170,11 +175,11 @@ def _telephones(text: str) -> Iterator[Span]:
 
 def _telephone(found: str, start: int, fewest: int, most: int) -> Iterator[Span]:
     """The number, as far as it can be one: what follows may be a number of its own, or a date."""
-    if DATE.match(found):
+    if SHORT_DATE.match(found):
         return
     digits = end = 0
     for group in GROUP.finditer(found):
-        if digits + len(group[0]) > most or (digits >= fewest and DATE.match(found, group.start())):
+        if digits + len(group[0]) > most or LONG_DATE.match(found, group.start()):
             break
         digits += len(group[0])
         end = group.end()

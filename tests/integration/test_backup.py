@@ -41,7 +41,7 @@ from tests.state import Rows, published_and_online, stale
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
 START, DAYS = date(1998, 1, 5), 8
 END = START + DAYS * ONE_DAY
-KEPT = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "BUSINESS_DATE_OFFSET_DAYS")
+KEPT = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "VAULT_KEY", "BUSINESS_DATE_OFFSET_DAYS")
 FERNET_KEY = "only-in-tests-too"
 OTHERS = {"SAMPLE_COMPANY": "false", "AIRFLOW_FERNET_KEY": FERNET_KEY, "AIRFLOW_DATABASE_PASSWORD": PASSWORD}
 DIES = """
@@ -250,7 +250,9 @@ def test_other_keys_or_another_clock_are_refused_before_anything_is_written(
 
 
 def test_without_any_settings_the_keys_are_missed(kept: Kept, elsewhere: Elsewhere) -> None:
-    with pytest.raises(InputError, match="PRIVACY_HASH_KEY, QUARANTINE_KEY, AIRFLOW_FERNET_KEY, BUSINESS_DATE"):
+    with pytest.raises(
+        InputError, match="PRIVACY_HASH_KEY, QUARANTINE_KEY, VAULT_KEY, AIRFLOW_FERNET_KEY, BUSINESS_DATE"
+    ):
         restore(kept.backup.path)
     assert not elsewhere.env_file.exists()
 

@@ -7,6 +7,7 @@ create table vault.records (
     record bigint primary key,
     dataset text not null,
     subject bigint,
+    identifies boolean not null,
     tokens text [] not null,
     sealed bytea not null
 );
@@ -15,24 +16,33 @@ create index on vault.records using gin (tokens);
 comment on table vault.records is 'A row is what a row of a delivery says of its subject';
 comment on column vault.records.record is 'Keyed hash of all of it: equal records have equal numbers';
 comment on column vault.records.subject is 'Keyed hash of whom it is of; null where the contract names no subject';
+comment on column vault.records.identifies is 'Whether its subject is known by it: his texts are redacted by it';
 comment on column vault.records.tokens is 'Tokens that are published in place of its values';
 comment on column vault.records.sealed is 'Fernet token of its values, each with its column and kind, as JSON';
 
 create table vault.held_records (
     file_id bigint primary key references ops.files,
     ingest_id bigint not null,
+    identifies boolean not null,
     records bigint [] not null
 );
 comment on table vault.held_records is 'Records that a delivery holds, as it was read last';
+comment on column vault.held_records.identifies is 'Whether somebody is known by any of them';
 
 create view vault.live_records as
-select held.record, min(d.arrived_at) as arrived_at
+select h.file_id, held.record, h.identifies, d.arrived_at
 from vault.held_records as h
 inner join ops.deliveries as d using (file_id)
 cross join lateral unnest(h.records) as held (record)
-where d.state = 'live'
-group by held.record;
-comment on view vault.live_records is 'Records that count, and when the first delivery came that holds them';
+where d.state = 'live';
+comment on view vault.live_records is 'Records that count, once for each delivery that holds them';
+
+create view vault.present_state as
+select md5(coalesce(string_agg(h.file_id || ':' || h.ingest_id, ',' order by h.file_id), '')) as state
+from vault.held_records as h
+inner join ops.deliveries as d using (file_id)
+where d.state = 'live' and h.identifies;
+comment on view vault.present_state is 'Names what people are known by now: as long as it is the same, so is that';
 
 -- Keyed hashes only, so that the ledger may keep them.
 create table ops.file_subjects (
@@ -47,21 +57,13 @@ comment on column ops.file_subjects.subject is 'Keyed hash, as vault.records has
 comment on column ops.file_subjects.known is
 'Sum of the records that the texts were redacted by; null where these changed while it was read';
 
-create view ops.outdated_redactions as
-with known as materialized (
-    select r.subject, sum(r.record) as known
-    from vault.records as r
-    inner join vault.live_records using (record)
-    where r.subject is not null
-    group by r.subject
-)
-select distinct d.dataset, d.file_id, d.path, d.sha256, d.extract_day
-from ops.file_subjects as s
-inner join ops.deliveries as d using (file_id)
-left join known as k using (subject)
-where d.state = 'live' and s.known is distinct from coalesce(k.known, 0);
-comment on view ops.outdated_redactions is
-'Live deliveries that were redacted by other records than count now: they are to be read again';
+create table ops.redactions (
+    file_id bigint primary key references ops.files,
+    vault_state text
+);
+comment on table ops.redactions is 'Deliveries that have such texts';
+comment on column ops.redactions.vault_state is
+'vault.present_state for which it is known that they are redacted by what counts: nothing needs to be compared again';
 
 create table ops.vault_accesses (
     access_id bigint generated always as identity primary key,
@@ -78,5 +80,5 @@ for each statement execute function quarantine.refuse_change();
 
 grant usage on schema vault to steward;
 grant select on all tables in schema vault to steward;
-grant select on ops.file_subjects, ops.outdated_redactions, ops.vault_accesses to steward;
+grant select on ops.file_subjects, ops.redactions, ops.vault_accesses to steward;
 grant insert on ops.vault_accesses to steward;

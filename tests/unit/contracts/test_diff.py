@@ -35,6 +35,8 @@ CHANGES = [
     ("grain changed", True, "one row an order", "one row an order line"),
     ("privacy changed", True, "value: drop", "value: hash"),
     ("privacy changed", True, "{keep: fairness tests}", "{keep: marketing}"),
+    ("privacy changed", True, "value: hash", "value: tokenise"),
+    ("subject changed", False, "value: 2h}", "value: 2h}\n  - {property: subject, value: order_no}"),
     ("column added", False, NOTE, NOTE + MEMO),
     ("column added", True, NOTE, NOTE + MEMO.replace("name: memo", "name: memo\n        required: true")),
     ("rule added", False, "{maxLength: 10}", "{maxLength: 10, pattern: '^a'}"),

@@ -48,7 +48,7 @@ def test_secrets_differ_from_each_other_and_from_another_machine(
 
 
 def test_keys_have_the_form_that_their_users_want(written: dict[str, str | None]) -> None:
-    for key in ("QUARANTINE_KEY", "AIRFLOW_FERNET_KEY"):
+    for key in ("QUARANTINE_KEY", "VAULT_KEY", "AIRFLOW_FERNET_KEY"):
         Fernet(written[key] or "")
     assert len(bytes.fromhex(written["PRIVACY_HASH_KEY"] or "")) == 32
     assert len(written["AIRFLOW_JWT_SECRET"] or "") >= 64

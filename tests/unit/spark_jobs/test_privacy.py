@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pytest
 from cryptography.fernet import Fernet
 
 from data_platform.failures import InputError
-from data_platform.privacy import decrypt, encrypter, hash_key, normalise, protect_batches, pseudonym, quarantine_key
+from data_platform.privacy import (
+    decrypt,
+    encrypter,
+    hash_key,
+    normalise,
+    protect_batches,
+    pseudonym,
+    quarantine_key,
+    token,
+    token_key,
+    vault_key,
+)
 from data_platform.settings import get_settings
 
 KEY = bytes(range(32))
@@ -49,6 +61,14 @@ def test_different_values_stay_different(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
 
 
+def test_a_token_is_as_stable_as_a_pseudonym_and_tells_nothing_of_it() -> None:
+    key = token_key(KEY)
+    assert token("+1 (555) 010-2030", key) == token("1 555 010 20 30", key)
+    assert token("ann1@x.org", key) != token("ann2@x.org", key)
+    assert re.fullmatch(r"tok_[0-9a-f]{32}", token("ann@x.org", key))
+    assert pseudonym("ann@x.org", KEY) not in token("ann@x.org", key)
+
+
 def test_batches_hold_pseudonyms_and_encrypted_raw_text_only() -> None:
     raw_key = Fernet.generate_key()
     batch = pa.record_batch({"email": ["a@x.org", None, "A@X.org"], "raw": [None, "7,b@x.org", None], "n": [1, 2, 3]})
@@ -78,10 +98,13 @@ def test_a_bad_hash_key_is_refused_without_showing_it(text: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("text", ["", "too short"])
-def test_a_bad_quarantine_key_is_refused_without_showing_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _set(monkeypatch, "QUARANTINE_KEY", text)
-    with pytest.raises(InputError, match="not a Fernet key") as error:
-        quarantine_key()
+@pytest.mark.parametrize(("name", "read"), [("QUARANTINE_KEY", quarantine_key), ("VAULT_KEY", vault_key)])
+def test_a_bad_fernet_key_is_refused_without_showing_it(
+    name: str, read: Callable[[], bytes], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set(monkeypatch, name, text)
+    with pytest.raises(InputError, match=f"{name} is not a Fernet key") as error:
+        read()
     assert not text or text not in str(error.value)
 
 

@@ -1,0 +1,152 @@
+"""What is taken out of free text, and what must stay."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_platform.redaction.known import PLACEHOLDERS, Known, Value
+from data_platform.redaction.patterns import Span, find
+from data_platform.redaction.text import merge, redact
+from tests.unit.redaction.letters import letters
+
+TOKEN = re.compile(r"\S+")
+MOST_WRONG = 0.02  # of all tokens
+NAMED = Known(
+    [
+        Value("name", "Ann-Marie O'Brien"),
+        Value("address", '"The Old Mill", 12 Bababobo Street\nc/o Quillfeather'),
+        Value("address", "SW1A 1AA"),
+        Value("phone", "030/5551234"),
+        Value("email", "ann.quill@postbox.example"),
+        Value("value", "1961-07-30"),
+    ]
+)
+
+
+def test_all_of_what_generated_letters_hold_is_found_and_hardly_anything_else() -> None:
+    there: Counter[str] = Counter()
+    missed: list[str] = []
+    tokens = wrong = 0
+    for letter in letters(seed=1998, number=2000):
+        known = Known(letter.known)
+        spans = merge([*find(letter.text), *(span for span, _ in known.find(letter.text))])
+        hidden = [any(s.start <= place < s.end for s in spans) for place in range(len(letter.text))]
+        for start, end, kind in letter.spans:
+            there[kind] += 1
+            shown = "".join(c for place, c in enumerate(letter.text[start:end], start) if not hidden[place])
+            if any(c.isalnum() for c in shown):
+                missed.append(f"{kind} {letter.text[start:end]!r} leaves {shown!r}")
+        personal = [any(a <= place < b for a, b, _ in letter.spans) for place in range(len(letter.text))]
+        for token in TOKEN.finditer(letter.text):
+            places = range(*token.span())
+            tokens += 1
+            wrong += any(hidden[p] for p in places) and not any(personal[p] for p in places)
+    assert min(there.values()) > 500
+    assert there.keys() == {"EMAIL", "CARD", "IBAN", "IP", "PHONE", "NAME", "ADDRESS"}
+    assert missed == []
+    assert wrong / tokens <= MOST_WRONG, f"{wrong} of {tokens}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("to ann+shop@x.example, or ann (at) x [dot] example", "to <EMAIL>, or <EMAIL>"),
+        ("or ann at x dot example", "or <EMAIL>"),
+        ("qty 2 4111 1111 1111 1111 12/99", "qty 2 <CARD> 12/99"),
+        ("BE68 5390 0754 7034 some 1998", "<IBAN> some 1998"),
+        ("from ::1, 2001:db8::1 or 10.0.0.1. At 10:30:45", "from <IP>, <IP> or <IP>. At 10:30:45"),
+        ("(555) 010-1234 or +44 (0)20 7946 0958 1998-01-05", "<PHONE> or <PHONE> 1998-01-05"),
+        ("01.23.45.67.89 or 01-23-45-67-89 on 05.01.1998 10", "<PHONE> or <PHONE> on 05.01.1998 10"),
+        ("tel: 5550123, call me at 555 0123", "tel: <PHONE>, call me at <PHONE>"),
+    ],
+)
+def test_patterns_are_found_between_other_things(text: str, expected: str) -> None:
+    assert redact(text).text == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order 0012345 of 05.01.1998 12:30, 1998-01-05T10:30:45Z, 01/02/1998 10.50",
+        "1,234,567.89 USD or 1.234.567,89 or 1 234 567.89",
+        "item 4111 1111 1111 1112, 1234567890123456",
+        "version 1.2.3, 300.1.1.1, 16:9, a@b, C++ :: D, meet me at noon, see shop.example",
+    ],
+)
+def test_numbers_of_orders_amounts_and_days_stay(text: str) -> None:
+    assert redact(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ann Marie OBRIEN", "<NAME>"),
+        ("a. m. o\u2019brien's", "<NAME>"),
+        ("O'Brien, Ann-Marie", "<NAME>"),
+        ("Quill\u00adfeather and QUILLFEATHER", "<ADDRESS> and <ADDRESS>"),
+        ("at Bababobo St. 12\nin sw1a1aa", "at <ADDRESS>\nin <ADDRESS>"),
+        ("on 12 bababobo, or\u00a0bababobo  street", "on <ADDRESS>, or\u00a0<ADDRESS>"),
+        ("+49 (30) 555-12-34; ANN quill at postbox example", "<PHONE>; <NAME> quill at postbox example"),
+        ("I was born on 1961 07 30", "I was born on <PERSONAL>"),
+        ("Johannes, Brienne, Annual, 12, street, mill", "Johannes, Brienne, Annual, 12, street, mill"),
+    ],
+)
+def test_known_values_are_found_in_any_writing(text: str, expected: str) -> None:
+    assert redact(text, NAMED).text == expected
+
+
+def test_umlauts_may_be_spelt_out_or_left_out() -> None:
+    known = Known([Value("name", "Jürgen Groß"), Value("address", "Königstraße 5")])
+    for text in ("Jurgen Gross", "Juergen GROẞ", "JÜRGEN GROSS", "Ju\u0308rgen Groß"):
+        assert redact(text, known).text == "<NAME>"
+    for text in ("Koenigstr. 5", "konigstrasse 5", "5 Königstraße"):
+        assert redact(text, known).text.rstrip(".") == "<ADDRESS>"
+
+
+def test_particles_of_names_stay_words() -> None:
+    known = Known([Value("name", "Ludwig van der Berg"), Value("name", "Anh Le")])
+    assert redact("the van of Ludwig, the Berg of le", known).text == "the van of <NAME>, the <NAME> of <NAME>"
+
+
+def test_a_text_is_as_new_as_the_newest_value_that_it_was_redacted_by() -> None:
+    old, new = datetime(1998, 1, 1, tzinfo=UTC), datetime(1998, 2, 1, tzinfo=UTC)
+    known = Known([Value("name", "Ann Quill", new), Value("name", "Ann Reed", old), Value("name", "Ann Quill", old)])
+    assert redact("yours, Ann Reed", known).since == old
+    assert redact("yours, Quill", known).since == old
+    assert redact("yours, a@x.example", known).since is None
+    later = Known([Value("name", "Ann Reed", old), Value("name", "Bea Quill", new)])
+    assert redact("Reed, Quill", later).since == new
+
+
+@given(st.text(max_size=200), st.lists(st.text(min_size=1, max_size=20), max_size=4))
+def test_any_text_is_redacted_without_an_error_and_keeps_what_is_outside_its_spans(
+    text: str, values: list[str]
+) -> None:
+    kinds = ["name", "address", "email", "phone", "value"]
+    known = Known([Value(kinds[n % len(kinds)], value) for n, value in enumerate(values)])
+    done = redact(text, known).text
+    pieces = re.split("|".join(f"<{kind}>" for kind in (*PLACEHOLDERS.values(), "CARD", "IBAN", "IP")), done)
+    assert re.fullmatch(".*".join(map(re.escape, pieces)), text, re.DOTALL)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 10)), max_size=8))
+def test_merged_spans_cover_the_same_and_do_not_overlap(pairs: list[tuple[int, int]]) -> None:
+    spans = [Span(start, start + length, f"K{length}") for start, length in pairs]
+    merged = merge(spans)
+    covered = {place for span in spans for place in range(span.start, span.end)}
+    assert {place for span in merged for place in range(span.start, span.end)} == covered
+    assert all(one.end <= other.start for one, other in pairwise(merged))
+
+
+@pytest.mark.parametrize(
+    "text", ["a." * 50_000, "1 " * 50_000, "1" * 100_000, ":" * 50_000, "a@" * 30_000, "+1" * 30_000]
+)
+def test_long_fields_take_no_longer_than_their_length(text: str) -> None:
+    assert isinstance(redact(text, NAMED).text, str)
