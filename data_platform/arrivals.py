@@ -119,7 +119,7 @@ def changes_of_days(
                select b.day, came.arrived_at
                from attempt_before as b
                join unnest(%(live)s::bigint[], %(live_ingests)s::bigint[]) as a (file_id, ingest_id) using (file_id)
-               join vault.held_records as h on h.ingest_id > b.ingest_id and h.ingest_id < a.ingest_id
+               join vault.held_records as h on h.ingest_id > b.ingest_id and h.ingest_id < a.ingest_id and h.identifies
                join ops.files as came on came.file_id = h.file_id
                where exists (select from ops.file_subjects as s where s.file_id = b.file_id)
                union all
@@ -129,7 +129,7 @@ def changes_of_days(
                join ops.publications as p using (publication_id)
                join unnest(%(live)s::bigint[], %(live_ingests)s::bigint[]) as a (file_id, ingest_id) using (file_id)
                join ops.standing_withdrawals as gone on gone.decided_at > p.published_at
-               join vault.held_records as h on h.file_id = gone.file_id
+               join vault.held_records as h on h.file_id = gone.file_id and h.identifies
                where b.ingest_id < a.ingest_id
                    and exists (select from ops.file_subjects as s where s.file_id = b.file_id)
            ),

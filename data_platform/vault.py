@@ -68,8 +68,13 @@ def record_findings(
     Args:
         vault_state: the state in which all its texts were redacted, where that is known.
     """
-    for table in ("vault.held_records", "ops.file_subjects", "ops.redactions"):
-        execute(connection, f"delete from {table} where file_id = %s", (file_id,))  # noqa: S608
+    execute(
+        connection,
+        """with redaction as (delete from ops.redactions where file_id = %(file)s),
+               subject as (delete from ops.file_subjects where file_id = %(file)s)
+           delete from vault.held_records where file_id = %(file)s""",
+        {"file": file_id},
+    )
     if found.records:
         execute(
             connection,
@@ -144,13 +149,18 @@ def _unsure_deliveries(connection: Connection, dataset: str) -> list[int]:
 
 
 def remember_compared(connection: Connection, dataset: str) -> None:
-    """Writes down of which deliveries it is known that they are redacted by what counts now."""
-    outdated = {delivery["file_id"] for delivery in outdated_deliveries(connection, dataset)}
-    execute(
-        connection,
-        "update ops.redactions set vault_state = %s where file_id = any(%s)",
-        (present_state(connection), [f for f in _unsure_deliveries(connection, dataset) if f not in outdated]),
-    )
+    """Writes down of which deliveries it is known that they are redacted by what counts now.
+
+    Call it first in a transaction: all that it compares must be of one moment.
+    """
+    execute(connection, "set transaction isolation level repeatable read")
+    if unsure := _unsure_deliveries(connection, dataset):
+        outdated = {delivery["file_id"] for delivery in outdated_deliveries(connection, dataset)}
+        execute(
+            connection,
+            "update ops.redactions set vault_state = %s where file_id = any(%s)",
+            (present_state(connection), [file_id for file_id in unsure if file_id not in outdated]),
+        )
 
 
 def outdated_contents(connection: Connection, dataset: str) -> dict[tuple[str, date | None], str]:

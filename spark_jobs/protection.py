@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from data_platform.privacy import REMEMBERED, hash_key, protect_batches, quarantine_key, vault_key
-from data_platform.redaction.known import Known
-from data_platform.redaction.text import redact
+from data_platform.redaction.known import Known, Value
+from data_platform.redaction.text import NOBODY, redact
 from data_platform.vault_records import Findings, Kept, Record, Sealer, known_values
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ NOTE = "_note"
 PLAIN = "_plain_"
 NOTE_LINE = -1
 SUBJECTS_AT_ONCE = 20_000
+# What is ready to be looked for takes some 30 kB a person.
+READY_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class Notes:
     def __init__(self, protection: Protection) -> None:
         self._of, self._sealer = protection, protection.sealer if protection.uses_vault else None
         self._sealed: set[int] = set()
-        self._known: dict[int, tuple[Known, int]] = {}
+        self._values: dict[int, tuple[list[Value], int]] = {}
+        self._known = lru_cache(READY_AT_ONCE)(self._made_ready)
         if self._sealer:
             self._subject_number = lru_cache(REMEMBERED)(self._sealer.subject_number)
             self._content_number = lru_cache(REMEMBERED)(self._numbered)
@@ -192,7 +195,7 @@ class Notes:
                 if (text := texts[row]) is None:
                     continue
                 subject = subjects[row]
-                known, total = self._known[subject] if subject is not None else (Known(()), 0)
+                known, total = self._known(subject) if subject is not None else (NOBODY, 0)
                 if subject is not None:
                     noted.setdefault(files[row], Note()).add_subject(subject, total)
                 texts[row], since = redact(text, known)
@@ -210,9 +213,10 @@ class Notes:
 
         from data_platform.vault import known_records
 
-        if len(self._known) > SUBJECTS_AT_ONCE:
-            self._known.clear()
-        unasked = subjects - self._known.keys()
+        if len(self._values) > SUBJECTS_AT_ONCE:
+            self._values.clear()
+            self._known.cache_clear()
+        unasked = subjects - self._values.keys()
         if not unasked:
             return
         with closing(psycopg2.connect(**self._of.warehouse, application_name="dp redact")) as connection:
@@ -220,7 +224,11 @@ class Notes:
         for subject in unasked:
             records = found.get(subject, [])
             values = [v for r in records for v in known_values(r.sealed, self._of.vault, r.arrived_at)]
-            self._known[subject] = Known(values), sum(r.record for r in records)
+            self._values[subject] = values, sum(r.record for r in records)
+
+    def _made_ready(self, subject: int) -> tuple[Known, int]:
+        values, total = self._values[subject]
+        return Known(values), total
 
 
 def _live_rows(batch: pa.RecordBatch) -> list[int]:

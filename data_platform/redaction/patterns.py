@@ -53,7 +53,8 @@ NUMBER = rf"\d(?:{BLANK}{{0,2}}+\(?+\d++\)?+)++"
 # Each with how many digits it must have at least, and may have at most.
 TELEPHONES = (
     # +44 20 7946 0958, 0044 (0)20 …: a country's number
-    (re.compile(rf"(?<![\w+])(?:\+|00){BLANK}?{NUMBER}{EXTENSION}"), 9, 17),
+    (re.compile(rf"(?<![\w+])\+{BLANK}?{NUMBER}{EXTENSION}"), 9, 15),
+    (re.compile(rf"(?<![\w+])00{BLANK}?{NUMBER}{EXTENSION}"), 11, 17),
     # (555) 010-1234, 555.010.1234, 1-555-010-1234
     (
         re.compile(

@@ -74,7 +74,7 @@ def test_patterns_are_found_between_other_things(text: str, expected: str) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        "order 0012345 of 05.01.1998 12:30, 1998-01-05T10:30:45Z, 01/02/1998 10.50",
+        "order 0012345, 0012345678 of 05.01.1998 12:30, 1998-01-05T10:30:45Z, 01/02/1998 10.50",
         "1,234,567.89 USD or 1.234.567,89 or 1 234 567.89",
         "item 4111 1111 1111 1112, 1234567890123456",
         "version 1.2.3, 300.1.1.1, 16:9, a@b, C++ :: D, meet me at noon, see shop.example",
