@@ -1,0 +1,34 @@
+"""Which keys a backup asks for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from data_platform.failures import InputError
+from data_platform.local.backup_manifest import Manifest, fingerprints_of_keys, refuse_other_settings, settings_to_keep
+from data_platform.settings import Settings
+
+
+def manifest_of(settings: Settings, without: str = "") -> Manifest:
+    keys = {name: digest for name, digest in fingerprints_of_keys(settings).items() if name != without}
+    kept = settings_to_keep(settings)
+    return Manifest(
+        taken_at=datetime(1998, 1, 5, tzinfo=UTC),
+        publication_id=None,
+        migrations=(),
+        settings=kept,
+        keys=keys,
+        databases={},
+        lake={},
+        files={},
+    )
+
+
+def test_a_backup_from_before_a_key_was_there_does_not_ask_for_it() -> None:
+    old, new = Settings(vault_key="old"), Settings(vault_key="new")
+    refuse_other_settings(manifest_of(old, without="VAULT_KEY"), new, Path(".env"))
+    with pytest.raises(InputError, match="made with: VAULT_KEY"):
+        refuse_other_settings(manifest_of(old), new, Path(".env"))
