@@ -47,10 +47,11 @@ ROWS = """
 
 @dataclass(frozen=True)
 class Candidate:
-    """A text that may stand in the place of a broken row; ``extract_day`` is that of its delivery."""
+    """A text that may stand in the place of a broken row; ``extract_day`` and ``path`` are those of its delivery."""
 
     text: str = field(repr=False)
     extract_day: date | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def refuse_broken(fixes: Iterable[Fix]) -> None:
             by_dataset.setdefault(fix.row.dataset, []).append(fix)
     problems = []
     for of_dataset in by_dataset.values():
-        candidates = [Candidate(fix.corrected or "", fix.row.extract_day) for fix in of_dataset]
+        candidates = [Candidate(fix.corrected or "", fix.row.extract_day, fix.row.path) for fix in of_dataset]
         breaches = row_check()(of_dataset[0].row.contract, candidates)
         for fix, breach in zip(of_dataset, breaches, strict=True):
             if breach:

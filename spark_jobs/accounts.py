@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +15,16 @@ from numpy.typing import NDArray
 
 from data_platform import lake
 from data_platform.contracts.model import Contract
+from data_platform.drift import DriftedColumn, add_value
 from data_platform.failures import PermanentFailure
 from data_platform.ledger import DayDigest, Delivery, QuarantinedRow
 from data_platform.overrides import OverrideResult, in_words
 from data_platform.vault_records import Findings, Record
+from spark_jobs.object_shapes import innermost
 from spark_jobs.protection import NOTE, read_note
 
 # Columns of the account's rows: broken rows with their rule, the last row (line 0) of each file, and notes.
-ACCOUNT_COLUMNS = ("file_id", "line", "records", "failure", "rule", "rule_column", "raw", NOTE)
+ACCOUNT_COLUMNS = ("file_id", "line", "records", "failure", "missing_columns", "rule", "rule_column", "raw", NOTE)
 HIGH_DIGITS, LOW_DIGITS = 8, 7
 HASH_HEX = 32
 
@@ -33,8 +33,9 @@ HASH_HEX = 32
 class Account:
     """A delivery's rows: ``records`` were counted by the reader, the others are what is in the lake.
 
-    ``failure`` is why the whole delivery does not count; ``overridden`` what became of row overrides; ``unknown`` how
-    many rows have a field that the contract does not name; ``sealed`` records that the vault may not have yet.
+    ``failure`` is why the whole delivery does not count; ``overridden`` what became of row overrides; ``unknown`` are
+    the columns that the contract does not name, by their names, of the live rows; ``missing`` those that are not there;
+    ``sealed`` are records that the vault may not have yet.
     """
 
     delivery: Delivery
@@ -43,7 +44,8 @@ class Account:
     quarantined: list[QuarantinedRow] = field(default_factory=list)
     days: dict[date, DayDigest] = field(default_factory=dict)
     overridden: list[OverrideResult] = field(default_factory=list)
-    unknown: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, DriftedColumn] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     findings: Findings = field(default_factory=Findings)
     sealed: list[Record] = field(default_factory=list)
 
@@ -104,22 +106,16 @@ def _add_account_rows(accounts: dict[int, Account], rows: pa.Table, contract: Co
             account.quarantined.append(QuarantinedRow(row["line"], row["rule"], row["rule_column"], raw, complete))
         else:
             account.records, account.failure = row["records"], row["failure"]
+            account.missing = tuple(row["missing_columns"].split(",")) if row["missing_columns"] else ()
 
 
 def _count_unknown(accounts: dict[int, Account], rows: pa.Table) -> None:
     for file_id, text in zip(*rows.to_pydict().values(), strict=True):
         if text is not None:
             with suppress(RecursionError):  # of what is nested to the limit the ways are not told
-                accounts[file_id].unknown.update(_ways(json.loads(text)))
-
-
-def _ways(found: dict[str, Any], before: str = "") -> Iterator[str]:
-    """The ways to the innermost fields of an object, like ``page.url``."""
-    for key, value in found.items():
-        if isinstance(value, dict) and value:
-            yield from _ways(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}"
+                found = json.loads(text, parse_float=Decimal)
+                for way, value in innermost(found):
+                    add_value(accounts[file_id].unknown, way, value)
 
 
 def digest_days(rows: pa.Table) -> dict[tuple[int, date], DayDigest]:

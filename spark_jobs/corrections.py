@@ -7,7 +7,8 @@ values; from there on they go the way of all rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from spark_jobs.blocks import Rows, read_slowly, reader_schema
 from spark_jobs.deliveries import Source, merge_small, with_delivery
 from spark_jobs.objects import add_row, parse_line
 from spark_jobs.reading import frame_of, layout_of
-from spark_jobs.records import Layout
+from spark_jobs.records import Layout, UnreadableFileError
+from spark_jobs.shapes import Shape, own_shape
+from spark_jobs.text_files import read_shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,18 +49,31 @@ def read_corrections(spark: SparkSession, corrections: Sequence[Correction], con
 
 
 def _rows_of(corrections: Sequence[Correction], layout: Layout, key: bytes) -> Iterator[pa.RecordBatch]:
-    batches = (with_delivery(read_text(decrypt(c.token, key), c.line, layout), c.source) for c in corrections)
+    shapes = {source: _shape_of(source, layout) for source in {c.source for c in corrections}}
+    batches = (
+        with_delivery(read_text(decrypt(c.token, key), c.line, layout, shapes[c.source]), c.source) for c in corrections
+    )
     return merge_small(batches)
 
 
-def read_text(text: str, line: int, layout: Layout) -> pa.RecordBatch:
+def _shape_of(source: Source, layout: Layout) -> Shape:
+    """The shape of the file that a broken row stands in: a corrected one has its columns, in its order."""
+    if layout.format == "csv" and layout.header and layout.drift != "freeze":
+        with suppress(OSError, UnreadableFileError):
+            return read_shape(source.file, layout, name=source.name)
+    return own_shape(layout)
+
+
+def read_text(text: str, line: int, layout: Layout, shape: Shape | None = None) -> pa.RecordBatch:
     """The one record of a text, which is JSON unless files are delimited; a broken one where it is none, or several."""
     if layout.format != "csv":
         rows = Rows()
-        add_row(rows, line, layout, text, *parse_line(text.strip().encode()))
+        # A text is no file: what its row is broken by, breaks nothing else.
+        add_row(rows, line, replace(layout, drift="quarantine"), text, *parse_line(text.strip().encode()))
         return rows.batch(reader_schema(layout))
-    block = read_slowly(text.encode(), line, layout, final=True)
+    shape = shape or own_shape(layout)
+    block = read_slowly(text.encode(), line, shape.layout, final=True)
     if block.records == 1:
-        return block.batches[0]
+        return shape.conform(block.batches[0])
     broken = Rows([line], ["fields"], [None], [text], [(None,) * len(layout.names)])
     return broken.batch(reader_schema(layout))

@@ -18,7 +18,7 @@ from spark_jobs.blocks import reader_schema
 from spark_jobs.records import Layout, UnreadableFileError
 
 # Columns beside those of the reader, with Spark's types. A file ends with a row of line 0, which tells how many
-# records were counted at their borders, or why the file cannot be read.
+# records were counted at their borders and which columns it lacks, or why the file cannot be read.
 DELIVERY_COLUMNS = (
     ("file_id", pa.int64(), "BIGINT"),
     ("ingest_id", pa.int64(), "BIGINT"),
@@ -26,6 +26,7 @@ DELIVERY_COLUMNS = (
     ("extract_day", pa.date32(), "DATE"),
     ("records", pa.int64(), "BIGINT"),
     ("failure", pa.string(), "STRING"),
+    ("missing_columns", pa.string(), "STRING"),
 )
 TARGET_ROWS = 50_000
 
@@ -51,21 +52,28 @@ def rows_of(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordBatc
 def _each_file(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordBatch]:
     read_file = text_files.read_file if layout.format in {"csv", "json"} else table_files.read_file
     for source in sources:
-        records = 0
+        records, missing = 0, None
         try:
             for part in read_file(source.file, layout, name=source.name):
                 records += part.records
+                missing = ",".join(part.missing) or None
                 if part.batch is not None:
                     yield with_delivery(part.batch, source)
         except UnreadableFileError as error:
             yield _last_row(source, layout, failure=str(error))
         else:
-            yield _last_row(source, layout, records=records)
+            yield _last_row(source, layout, records=records, missing=missing)
 
 
-def with_delivery(batch: pa.RecordBatch, source: Source, records: int | None = None, failure: str | None = None) -> Any:
+def with_delivery(
+    batch: pa.RecordBatch,
+    source: Source,
+    records: int | None = None,
+    failure: str | None = None,
+    missing: str | None = None,
+) -> Any:
     """The reader's batch with DELIVERY_COLUMNS before its own."""
-    values = (source.file_id, source.ingest_id, source.arrived_at, source.extract_day, records, failure)
+    values = (source.file_id, source.ingest_id, source.arrived_at, source.extract_day, records, failure, missing)
     constants = [
         pa.repeat(pa.scalar(value, type=arrow), batch.num_rows)
         for value, (_, arrow, _) in zip(values, DELIVERY_COLUMNS, strict=True)
@@ -74,10 +82,17 @@ def with_delivery(batch: pa.RecordBatch, source: Source, records: int | None = N
     return pa.RecordBatch.from_arrays([*constants, *batch.columns], names=names)
 
 
-def _last_row(source: Source, layout: Layout, *, records: int | None = None, failure: str | None = None) -> Any:
+def _last_row(
+    source: Source,
+    layout: Layout,
+    *,
+    records: int | None = None,
+    failure: str | None = None,
+    missing: str | None = None,
+) -> Any:
     schema = reader_schema(layout)
     empty = [pa.array([0 if f.name == "line" else None], type=f.type) for f in schema]
-    return with_delivery(pa.RecordBatch.from_arrays(empty, schema=schema), source, records, failure)
+    return with_delivery(pa.RecordBatch.from_arrays(empty, schema=schema), source, records, failure, missing)
 
 
 def merge_small(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,26 +1,42 @@
-"""The header of a delimited file: where it ends, and how it differs from the contract."""
+"""The header of a delimited file: where it ends, and which names stand in it."""
 
 from __future__ import annotations
 
-from spark_jobs.records import Incomplete, Layout, Record, UnreadableFileError, is_blank, line_end, read_record
+from dataclasses import dataclass
+
+from spark_jobs.records import Incomplete, Layout, UnreadableFileError, is_blank, line_end, split_record
 
 
-def find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> int | None:
-    """Position after the header, or None while it is not all there.
+@dataclass(frozen=True)
+class Header:
+    """Names as they stand in a file, without blanks around them, and the position after them."""
+
+    names: tuple[str, ...]
+    end: int
+
+
+def find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> Header | None:
+    """The header, or None while it is not all there.
 
     Raises:
-        UnreadableFileError: when the header is not the contract's.
+        UnreadableFileError: when there is none, or its quoting is broken.
     """
     position = 0
     while position < len(buffer):
         end = line_end(buffer, position)
         if not is_blank(buffer, position, end, layout):
             try:
-                record = read_record(buffer, position, layout, final=final)
+                fields, end, is_sound = split_record(buffer, position, layout, final=final)
             except Incomplete:
                 return None
-            _check_header(buffer[position : record.end], record, layout, name)
-            return record.end
+            if not final and end == len(buffer) and not buffer.endswith(b"\n"):
+                return None
+            if not is_sound:
+                raise UnreadableFileError(
+                    f"{name}:1: the header differs from the contract; its quoting is broken",
+                    hint="correct the file, or the dialect in the contract",
+                )
+            return Header(tuple(_text(field) for field in fields), end)
         position = end
     if not final:
         return None
@@ -29,28 +45,5 @@ def find_header(buffer: bytes, layout: Layout, name: str, *, final: bool) -> int
     )
 
 
-def _check_header(text: bytes, record: Record, layout: Layout, name: str) -> None:
-    found = _rough_fields(text, layout) if record.error else record.fields or ()
-    names = [(field or "").strip() for field in found]
-    if not record.error and tuple(names) == layout.columns:
-        return
-    missing = [column for column in layout.columns if column not in names]
-    # Where the header is missing, the first line holds values; those of a confidential dataset are not shown.
-    shown = [n if n in layout.columns or not layout.confidential else "(not shown)" for n in names]
-    unknown = [s for n, s in zip(names, shown, strict=True) if n not in layout.columns]
-    differences = [
-        f"missing: {', '.join(missing)}" if missing else "",
-        f"not in the contract: {', '.join(unknown)}" if unknown else "",
-        "its quoting is broken" if record.error == "quote" else "",
-        "" if missing or unknown or record.error else "the order differs, or a name stands twice",
-    ]
-    raise UnreadableFileError(
-        f"{name}:1: the header differs from the contract; {'; '.join(filter(None, differences))}"
-        f" (found: {', '.join(shown)}; contract: {', '.join(layout.columns)})",
-        hint="correct the file, or change the contract's columns if the source has changed",
-    )
-
-
-def _rough_fields(text: bytes, layout: Layout) -> list[str]:
-    line = text.decode(errors="backslashreplace").strip("\r\n")
-    return [f.strip(layout.quote or "") if layout.quote else f for f in line.split(layout.separator)]
+def _text(field: bytes) -> str:
+    return field.decode(errors="backslashreplace").replace("\0", r"\x00").strip()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from data_platform import lake
 from data_platform.contracts.compile.spark import identifier
 from data_platform.contracts.model import Contract
+from data_platform.drift import MOST_NAMES, DriftedColumn, add_columns, most_frequent, record_drift
 from data_platform.failures import PermanentFailure
 from data_platform.ledger import Delivery, mark_failed, mark_live, next_ingest_id, to_ingest
 from data_platform.overrides import Override, count_by_state, wanted_overrides
@@ -26,6 +27,7 @@ from data_platform.warehouse.connection import execute, open_connection, query, 
 from data_platform.words import count_of
 from spark_jobs.accounts import ACCOUNT_COLUMNS, Account, take_accounts
 from spark_jobs.corrections import read_corrections
+from spark_jobs.differences import NOT_SHOWN, printable_name
 from spark_jobs.objects import PLAIN
 from spark_jobs.overriding import corrections_of, due_overrides, settle
 from spark_jobs.reading import layout_of, read_sources, source_of
@@ -218,13 +220,24 @@ def mark(
                 findings=account.findings,
                 vault_state=vault_state if vault_state == now else None,
             )
+            record_drift(connection, account.delivery.file_id, drifted_columns(account, contract))
+
+
+def drifted_columns(account: Account, contract: Contract) -> list[tuple[str, DriftedColumn]]:
+    """What a delivery has beside its contract's columns, and what it lacks of these.
+
+    Names that are no plain text are left out, and beside personal data all new ones: they may be somebody's.
+    """
+    new = {name: c for name, c in account.unknown.items() if not contract.is_personal and _can_be_shown(name, contract)}
+    missing = {name: DriftedColumn(account.records or 0, change="missing") for name in account.missing}
+    return [*most_frequent(new, MOST_NAMES), *missing.items()]
 
 
 def _report(contract: Contract, accounts: Sequence[Account], overrides: Mapping[str, int], step_log: StepLog) -> None:
     """One line for the dataset, and one for each file that failed."""
     good, failed = [a for a in accounts if not a.failure], [a for a in accounts if a.failure]
     told = [f"{len(good)} files"] + ([f"{len(failed)} failed"] if failed else [])
-    told += _unknown_in_words(contract, sum((a.unknown for a in good), Counter()))
+    told += _drift_in_words(contract, good)
     told += [f"{number} overrides {state} (`dp quarantine overrides`)" for state, number in overrides.items()]
     step_log.add(
         contract.dataset,
@@ -238,11 +251,24 @@ def _report(contract: Contract, accounts: Sequence[Account], overrides: Mapping[
         step_log.add(account.delivery.path, verdict="failed", message=account.failure or "")
 
 
-def _unknown_in_words(contract: Contract, rows_with: Counter[str]) -> list[str]:
-    """What the contract does not name; beside personal data even a field's name may be somebody's."""
+def _can_be_shown(name: str, contract: Contract) -> bool:
+    """Whether a new column's name is one: a key of an object may be a value as well."""
+    return bool(PLAIN.fullmatch(name)) or (contract.format == "csv" and name == printable_name(name))
+
+
+def _drift_in_words(contract: Contract, accounts: Sequence[Account]) -> list[str]:
+    """What the contract does not name, and what did not come; beside personal data a field's name may be somebody's."""
+    unknown: dict[str, DriftedColumn] = {}
+    for account in accounts:
+        add_columns(unknown, account.unknown)
     named = [
-        f"{name if PLAIN.fullmatch(name) else '(not shown)'} ({count_of(rows, 'row')})"
-        for name, rows in rows_with.most_common(SHOWN_FIELDS)
+        f"{name if _can_be_shown(name, contract) else NOT_SHOWN}"
+        f" ({column.type or 'empty'}, {count_of(column.rows, 'row')})"
+        for name, column in most_frequent(unknown, SHOWN_FIELDS)
     ]
-    number = count_of(len(rows_with), "unknown field")
-    return [number if contract.is_personal else f"{number}: {', '.join(named)}"] if rows_with else []
+    number = count_of(len(unknown), "unknown field")
+    told = [number if contract.is_personal else f"{number}: {', '.join(named)}"] if unknown else []
+    lacking = Counter(name for account in accounts for name in account.missing)
+    if lacking:
+        told.append("missing: " + ", ".join(f"{name} ({count_of(n, 'file')})" for name, n in lacking.items()))
+    return told

@@ -17,6 +17,7 @@ from math import isfinite
 from typing import Any
 
 from spark_jobs.blocks import Block, Rows, reader_schema
+from spark_jobs.object_shapes import lacks_required, refuse_other_shape
 from spark_jobs.records import Layout, ReaderError, UnreadableFileError, line_end
 
 PLAIN = re.compile(r"[\w.$-]{1,100}")
@@ -24,6 +25,8 @@ BLANKS = re.compile(r"[ \t\r\n]*")
 JSON: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "sort_keys": True, "allow_nan": False}
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 ROWS_PER_BLOCK = 5_000
+INTEGERS = {"smallint", "integer", "bigint"}
+NUMERIC = re.compile(r"numeric\(\d+,(\d+)\)")
 MOST_ZEROS = 60  # that a number written with an exponent is given
 Way = dict[str, Any]  # key → positions of columns, or a Way into the object that stands there
 
@@ -162,11 +165,14 @@ def add_row(rows: Rows, line: int, layout: Layout, raw: str, found: Any, error: 
 
     Args:
         raw: the row as quarantine keeps it.
+
+    Raises:
+        ShapeDiffersError: where the contract lets no file count that has such an object.
     """
     values: list[str | None] = [None] * len(layout.names)
     column = None
     if error is None:
-        error, column = _fill(values, found, layout)
+        error, column = _fill(values, found, layout, line)
         if error is None and "\\" in raw:  # only what is escaped can be such a text
             error, column = _without_unwritable(values, layout)
     rows.lines.append(line)
@@ -176,14 +182,16 @@ def add_row(rows: Rows, line: int, layout: Layout, raw: str, found: Any, error: 
     rows.fields.append(tuple(values) if error in {None, "encoding"} else (None,) * len(values))
 
 
-def _fill(values: list[str | None], found: Any, layout: Layout) -> tuple[ReaderError | None, str | None]:
+def _fill(values: list[str | None], found: Any, layout: Layout, line: int) -> tuple[ReaderError | None, str | None]:
     """Puts what stands in an object into the columns' places; returns what breaks the row, and where."""
     if not isinstance(found, dict):
         return "json", None
     try:
-        unknown = _take(found, _ways(layout.columns, layout.names, layout.unknown), values)
+        unknown = _take(found, ways_to_columns(layout), values, layout)
         if unknown and layout.unknown:
             values[layout.names.index(layout.unknown)] = _inner_json(unknown)
+        if layout.drift == "freeze" and (unknown or lacks_required(values, layout)):
+            refuse_other_shape(found, unknown, layout, line)
     except RecursionError:
         return "json", None
     if unknown and not layout.unknown:
@@ -198,6 +206,11 @@ def _without_unwritable(values: list[str | None], layout: Layout) -> tuple[Reade
     for position in unwritable:
         values[position] = None
     return ("encoding", layout.names[unwritable[0]]) if unwritable else (None, None)
+
+
+def ways_to_columns(layout: Layout) -> Way:
+    """The places of a layout's columns in an object."""
+    return _ways(layout.columns, layout.names, layout.unknown)
 
 
 @lru_cache(maxsize=16)
@@ -215,7 +228,7 @@ def _ways(columns: Sequence[str], names: Sequence[str], unknown: str | None) -> 
     return ways
 
 
-def _take(found: dict[str, Any], ways: Way, values: list[str | None]) -> dict[str, Any]:
+def _take(found: dict[str, Any], ways: Way, values: list[str | None], layout: Layout) -> dict[str, Any]:
     """Puts what the columns name into their places, and returns the rest."""
     rest: dict[str, Any] = {}
     for key, value in found.items():
@@ -225,12 +238,26 @@ def _take(found: dict[str, Any], ways: Way, values: list[str | None]) -> dict[st
         elif isinstance(way, list):
             for position in way:
                 values[position] = _text(value)
+                if isinstance(value, Decimal | float) and layout.types:
+                    values[position] = _as_type_writes(values[position], layout.types[position])
         elif isinstance(value, dict):
-            if inner := _take(value, way, values):
+            if inner := _take(value, way, values, layout):
                 rest[key] = inner
         elif value is not None:
             rest[key] = value
     return rest
+
+
+def _as_type_writes(number: str | None, physical_type: str) -> str | None:
+    """A number without the zeros that the contract's type has no place for: of 5.0 as an integer, 5."""
+    numeric = NUMERIC.fullmatch(physical_type)
+    if number is None or not (numeric or physical_type in INTEGERS):
+        return number
+    places = int(numeric[1]) if numeric else 0
+    whole, _, decimals = number.partition(".")
+    if not decimals[places:].strip("0"):
+        decimals = decimals[:places]
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def _text(value: Any) -> str | None:

@@ -46,6 +46,12 @@ def layout_of(contract: Contract) -> Layout:
         confidential=contract.is_personal,
         format=contract.format,
         unknown=contract.unknown_fields,
+        drift=contract.drift,
+        types=tuple(c.physical_type for c in contract.columns) if contract.format != "csv" else (),
+        required=frozenset(c.name for c in contract.columns if c.required),
+        formatted=frozenset(c.name for c in contract.columns if c.options.format),
+        decimal=dialect.decimal,
+        nulls=dialect.null_values,
     )
 
 

@@ -33,7 +33,13 @@ class Layout:
         separator: one ASCII character, or None for runs of blanks.
         confidential: values must not be shown in messages.
         format: other than ``csv``, ``columns`` are ways to fields of an object, like ``page.url``.
-        unknown: of these, the contract's name of the column for all fields that it does not name.
+        unknown: the contract's name of the column for all that it does not name.
+        drift: what becomes of a file that is of another shape than ``columns``.
+        types: the contract's types, a column each; of objects.
+        required: names of the columns that every row has a value of.
+        formatted: names of the days and times that are read from a text of a form of their own.
+        decimal: what stands before the decimals of a number.
+        nulls: texts that mean: no value.
     """
 
     columns: tuple[str, ...]
@@ -46,6 +52,12 @@ class Layout:
     confidential: bool = False
     format: Literal["csv", "json", "parquet", "orc"] = "csv"
     unknown: str | None = None
+    drift: Literal["freeze", "quarantine", "evolve"] = "freeze"
+    types: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
+    formatted: frozenset[str] = frozenset()
+    decimal: str = "."
+    nulls: tuple[str, ...] = ("",)
 
     @cached_property
     def unquoted(self) -> re.Pattern[bytes]:
@@ -118,7 +130,7 @@ def line_end(data: bytes, start: int) -> int:
 
 
 def _parse(data: bytes, start: int, layout: Layout, *, final: bool) -> Record:
-    fields, end, sound = _split(data, start, layout, final=final)
+    fields, end, sound = split_record(data, start, layout, final=final)
     if not final and end == len(data) and not data.endswith(b"\n"):
         raise Incomplete
     if not sound:
@@ -140,8 +152,12 @@ def _decode(field: bytes) -> str | None:
     return None if "\0" in text else text
 
 
-def _split(data: bytes, start: int, layout: Layout, *, final: bool) -> tuple[list[bytes], int, bool]:
-    """Fields, the position after the record, and whether its quoting is sound."""
+def split_record(data: bytes, start: int, layout: Layout, *, final: bool) -> tuple[list[bytes], int, bool]:
+    """Fields, however many, the position after the record, and whether its quoting is sound.
+
+    Raises:
+        Incomplete: when more data is needed to tell.
+    """
     fields: list[bytes] = []
     position = start
     while True:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from data_platform.contracts.model import Contract
+from data_platform.landing import local_path
 from data_platform.quarantine import Breach, Candidate
 from spark_jobs.corrections import Correction, encrypted, read_corrections
 from spark_jobs.deliveries import Source
@@ -21,10 +22,15 @@ NOWHERE = Source(0, 0, Path(), "", 0, None, datetime.fromtimestamp(0, UTC))
 def check_rows(contract: Contract, candidates: Sequence[Candidate]) -> list[Breach | None]:
     """For each text the rule that it breaks, or None where it is a good row."""
     corrections = [
-        Correction(replace(NOWHERE, extract_day=candidate.extract_day), number, encrypted(candidate.text))
+        Correction(_place_of(candidate), number, encrypted(candidate.text))
         for number, candidate in enumerate(candidates, start=1)
     ]
     strings = read_corrections(get_spark(), corrections, contract)
     rows = transform(strings, contract).selectExpr("line", "rule", "rule_column").where("rule IS NOT NULL").collect()
     broken = {row["line"]: Breach(row["rule"], row["rule_column"]) for row in rows}
     return [broken.get(number) for number in range(1, len(candidates) + 1)]
+
+
+def _place_of(candidate: Candidate) -> Source:
+    file = local_path(candidate.path) if candidate.path else NOWHERE.file
+    return replace(NOWHERE, extract_day=candidate.extract_day, file=file, name=candidate.path)

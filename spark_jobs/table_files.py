@@ -6,12 +6,15 @@ Their rows are objects like those of JSON; quarantine keeps a row as JSON, and a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from spark_jobs.blocks import Rows, reader_schema
+from spark_jobs.differences import HINT, Difference
+from spark_jobs.file_schemas import compare_schema, missing_columns
 from spark_jobs.objects import ROWS_PER_BLOCK, add_row, printable, to_json
 from spark_jobs.records import Layout, UnreadableFileError
 from spark_jobs.text_files import AGAIN, Part
@@ -21,36 +24,44 @@ def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
     """Reads a file; ``name`` is what messages call it. A row's line is its number, from 1.
 
     Raises:
-        UnreadableFileError: when it is no whole file of the format.
+        UnreadableFileError: when it is no whole file of the format, or the contract does not let such columns count.
     """
     line = 0
+    by_value = replace(layout, drift="quarantine")  # the schema is refused as a whole, or not at all
     try:
-        for batch in _batches(file, layout):
+        for batch in _batches(file, layout, name):
             rows = Rows()
             for found in _objects(batch):
                 line += 1
-                add_row(rows, line, layout, printable(to_json(found)), found)
-            yield Part(rows.batch(reader_schema(layout)), len(rows.lines))
+                add_row(rows, line, by_value, printable(to_json(found)), found)
+            yield Part(rows.batch(reader_schema(layout)), len(rows.lines), missing_columns(batch.schema, layout))
     except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise UnreadableFileError(f"{name} is not a whole {layout.format} file: {reason}", hint=AGAIN) from None
 
 
-def _batches(file: Path, layout: Layout) -> Iterator[pa.RecordBatch]:
+def _batches(file: Path, layout: Layout, name: str) -> Iterator[pa.RecordBatch]:
     if layout.format == "parquet":
         from pyarrow.parquet import ParquetFile
 
         # Times as Spark and Hive used to write them would overflow in nanoseconds.
         with ParquetFile(file, coerce_int96_timestamp_unit="us", page_checksum_verification=True) as rows:
-            _refuse_twins(rows.schema_arrow)
+            _check_schema(rows.schema_arrow, layout, name)
             yield from rows.iter_batches(batch_size=ROWS_PER_BLOCK)
         return
     from pyarrow.orc import ORCFile
 
     stripes = ORCFile(file)
-    _refuse_twins(stripes.schema)
+    _check_schema(stripes.schema, layout, name)
     for number in range(stripes.nstripes):
         yield from pa.Table.from_batches([stripes.read_stripe(number)]).to_batches(max_chunksize=ROWS_PER_BLOCK)
+
+
+def _check_schema(schema: pa.Schema, layout: Layout, name: str) -> None:
+    _refuse_twins(schema)
+    if layout.drift == "freeze" and (difference := compare_schema(schema, layout)) != Difference():
+        told = difference.in_words(confidential=layout.confidential)
+        raise UnreadableFileError(f"{name}: its columns differ from the contract's; {told}", hint=HINT)
 
 
 def _refuse_twins(fields: Iterable[pa.Field]) -> None:

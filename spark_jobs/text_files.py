@@ -18,8 +18,10 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from spark_jobs import blocks, objects
+from spark_jobs.differences import HINT, ShapeDiffersError
 from spark_jobs.headers import find_header
 from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
+from spark_jobs.shapes import Shape, shape_of
 
 # Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
 CHUNK_BYTES = 1 << 20
@@ -31,10 +33,14 @@ UTF8 = {"utf-8", "utf8", "utf-8-sig"}
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a file, and how many records were counted in the bytes they come from."""
+    """Rows of a file, and how many records were counted in the bytes they come from.
+
+    ``missing`` names the contract's columns that the file does not have.
+    """
 
     batch: pa.RecordBatch | None
     records: int
+    missing: tuple[str, ...] = ()
 
 
 def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Part]:
@@ -54,6 +60,29 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
         raise UnreadableFileError(
             f"{name} cannot be read: {error.strerror or error}", hint="check the file and its rights"
         ) from None
+    except ShapeDiffersError as error:
+        difference = error.difference.in_words(confidential=layout.confidential)
+        raise UnreadableFileError(
+            f"{name}:{error.line}: the object differs from the contract; {difference}", hint=HINT
+        ) from None
+
+
+def read_shape(file: Path, layout: Layout, *, name: str) -> Shape:
+    """The shape of a file by its header.
+
+    Raises:
+        UnreadableFileError: when the file does not count, or has no header.
+        OSError: when it cannot be read.
+    """
+    with _open(file, layout, name) as stream:
+        buffer = b""
+        for chunk in _utf8_chunks(stream, layout.encoding, CHUNK_BYTES):
+            buffer += chunk
+            if header := find_header(buffer, layout, name, final=False):
+                return shape_of(header.names, layout, name)
+        header = find_header(buffer, layout, name, final=True)
+        assert header is not None
+        return shape_of(header.names, layout, name)
 
 
 def _open(file: Path, layout: Layout, name: str) -> BinaryIO:
@@ -101,7 +130,7 @@ def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]
                 yield from (Part(batch, block.records) for batch in block.batches)
             return
     read_block = objects.read_block if layout.format == "json" else blocks.read_block
-    buffer, line, header_due, final = b"", 1, layout.header, False
+    buffer, line, header_due, final, shape = b"", 1, layout.header, False, Shape(layout, layout)
     while not final:
         chunk = next(chunks, None)
         final = chunk is None
@@ -110,11 +139,12 @@ def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]
             header = find_header(buffer, layout, name, final=final)
             if header is None:
                 continue
-            line += buffer.count(b"\n", 0, header)
-            buffer, header_due = buffer[header:], False
-        block = read_block(buffer, line, layout, final=final) if buffer else blocks.Block([], 0, 0)
+            shape = shape_of(header.names, layout, name)
+            line += buffer.count(b"\n", 0, header.end)
+            buffer, header_due = buffer[header.end :], False
+        block = read_block(buffer, line, shape.layout, final=final) if buffer else blocks.Block([], 0, 0)
         for index, batch in enumerate(block.batches):
-            yield Part(batch, 0 if index else block.records)
+            yield Part(shape.conform(batch), 0 if index else block.records, shape.missing)
         line += buffer.count(b"\n", 0, block.consumed)
         buffer = buffer[block.consumed :]
         if not final and len(buffer) > 2 * MAX_RECORD_BYTES and buffer.find(b"\n", 0, MAX_RECORD_BYTES) < 0:

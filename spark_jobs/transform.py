@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # What every row has beside the published columns.
-ACCOUNT = ("file_id", "ingest_id", "arrived_at", "line", "records", "failure", "rule", "rule_column", "raw")
+ACCOUNT = (
+    "file_id",
+    "ingest_id",
+    "arrived_at",
+    "line",
+    "records",
+    "failure",
+    "missing_columns",
+    "rule",
+    "rule_column",
+    "raw",
+)
 IS_LIVE = "line > 0 AND rule IS NULL"
 KEY_IS_SOUND = "key_is_sound"
 
@@ -30,8 +41,8 @@ def transform(strings: DataFrame, contract: Contract) -> DataFrame:
     """Rows with ACCOUNT, NOTE, ``content_hash`` and the published columns.
 
     A quarantined row has ``rule`` and ``raw``, and no values but the contract's ``entity_key`` where it could be read.
-    A live row has values and neither; the last row of a file (line 0) has ``records`` or ``failure`` only, and a row of
-    line -1 a note only.
+    A live row has values and neither; the last row of a file (line 0) has ``records`` and ``missing_columns`` only, or
+    ``failure``, and a row of line -1 a note only.
     """
     return with_content_hash(protect(check(strings, contract), contract), contract)
 

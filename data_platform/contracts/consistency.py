@@ -27,6 +27,7 @@ def broken_rules(contract: Contract) -> Iterator[Misplaced]:
     if contract.is_reference:
         yield from _of_reference(contract)
     yield from _of_subject(contract)
+    yield from _of_drift(contract)
 
 
 def _of_reference(contract: Contract) -> Iterator[Misplaced]:
@@ -68,8 +69,8 @@ def _of_objects(contract: Contract) -> Iterator[Misplaced]:
     holders = [at for at, column in enumerate(contract.columns) if column.custom.holds]
     for at in holders:
         column, place = contract.columns[at], (*DATASET, "properties", at)
-        if contract.format == "csv":
-            yield Misplaced("delimited text has no fields beside those of its header", *place, OURS)
+        if contract.format == "csv" and not contract.dialect.header:
+            yield Misplaced("delimited text without a header has no names for other columns", *place, OURS)
         if at != holders[0]:
             yield Misplaced("two columns hold the unknown fields", *place, OURS)
         if column.physical_type != "text" or column.required or column.primary_key:
@@ -83,6 +84,16 @@ def _of_objects(contract: Contract) -> Iterator[Misplaced]:
         if outer := next((way[:n] for n in range(1, len(way)) if way[:n] in ways), None):
             message = f"{'.'.join(outer)!r} is read by another column, as a whole"
             yield Misplaced(message, *DATASET, "properties", at, "physicalName")
+
+
+def _of_drift(contract: Contract) -> Iterator[Misplaced]:
+    at, mode = (OURS, "schemaDrift"), contract.schema_drift
+    if mode and mode != "freeze" and contract.format == "csv" and not contract.dialect.header:
+        yield Misplaced("delimited text without a header has no names that could differ", *at)
+    if mode == "evolve" and not contract.unknown_fields:
+        yield Misplaced("new columns land in a column that holds unknown_fields, and there is none", *at)
+    if mode and mode != "evolve" and contract.unknown_fields:
+        yield Misplaced(f"with {mode} nothing comes into the column that holds unknown_fields", *at)
 
 
 def _of_names(contract: Contract) -> Iterator[Misplaced]:

@@ -52,6 +52,7 @@ def _of_dataset(old: Contract, new: Contract) -> Iterator[Change]:
         ("table changed", True, lambda contract: contract.table),
         ("dialect changed", False, lambda contract: contract.dialect.model_dump(exclude_defaults=True)),
         ("extract changed", False, lambda contract: contract.extract),
+        ("schema drift changed", False, lambda contract: contract.drift),
         ("format changed", False, lambda contract: contract.format),
         ("subject changed", False, lambda contract: contract.subject),
         ("location changed", False, lambda contract: contract.location),

@@ -36,7 +36,13 @@ def ingest_hash(contract: Contract) -> str:
         # What the platform has learnt since changes no older contract's hash.
         | ({"format": contract.format, "unknown": contract.unknown_fields} if contract.format != "csv" else {})
         | ({"subject": contract.subject} if contract.vaulted_columns or contract.redacted_columns else {})
+        | _drift(contract)
     )
+
+
+def _drift(contract: Contract) -> dict[str, Any]:
+    learnt_first = "freeze" if contract.format == "csv" else "evolve" if contract.unknown_fields else "quarantine"
+    return {} if contract.drift == learnt_first else {"drift": [contract.drift, contract.unknown_fields]}
 
 
 def _parsed(column: Column) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from data_platform.contracts.parts import (
     CustomProperties,
     DeliveryPolicy,
     Dialect,
+    Drift,
     Extract,
     Misplaced,
     Privacy,
@@ -57,7 +58,7 @@ class ColumnProperties(CustomProperties):
         None, description="`hash`, `tokenise`, `redact`, `drop`, {generalise: age_band} or {keep: <purpose>}"
     )
     holds: Literal["unknown_fields"] | None = Field(
-        None, description="`unknown_fields`: a text column for all that the contract does not name, unless of csv"
+        None, description="`unknown_fields`: a text column for all that the contract does not name"
     )
 
 
@@ -195,6 +196,7 @@ class Contract(Strict):
     on_delivery: DeliveryPolicy = DeliveryPolicy()
     extract: Extract | None = Field(None, description="table: how its rows become deliveries")
     source_schema: str = Field("public", description="table: where it stands in its database")
+    schema_drift: Drift | None = Field(None, description="as the contract says it; `drift` is what holds")
     format: Format = "csv"
     dialect: Dialect = Dialect()
     subject: str | None = Field(None, description="sources: column that says whose personal data a row holds")
@@ -246,6 +248,12 @@ class Contract(Strict):
     def unknown_fields(self) -> str | None:
         """Name of the column for fields that the contract does not name, where it has one."""
         return next((c.name for c in self.columns if c.custom.holds == "unknown_fields"), None)
+
+    @property
+    def drift(self) -> Drift:
+        """What becomes of a file, or an object, with other columns than these."""
+        by_default: Drift = "evolve" if self.unknown_fields else "freeze" if self.format == "csv" else "quarantine"
+        return self.schema_drift or by_default
 
     @property
     def is_personal(self) -> bool:

@@ -13,6 +13,7 @@ from data_platform.contracts.parts import (
     CustomProperties,
     DeliveryPolicy,
     Dialect,
+    Drift,
     Duration,
     Extract,
     Misplaced,
@@ -118,6 +119,9 @@ class DatasetProperties(CustomProperties):
     on_delivery: DeliveryPolicy = Field(
         DeliveryPolicy(), alias="onDelivery", description="what does not count by itself: refused, or a person is asked"
     )
+    schema_drift: Drift | None = Field(
+        None, alias="schemaDrift", description="of files: what becomes of one whose columns are not the contract's"
+    )
     dialect: Dialect = Field(Dialect(), description="how the text is written")
     subject: str | None = Field(
         None, description="of a source: the column that says whose personal data a row holds, like customer_id"
@@ -181,6 +185,7 @@ class Document(Strict):
             tolerated_broken_share=ours.tolerated_broken_share,
             missing_day=ours.missing_day,
             on_delivery=ours.on_delivery,
+            schema_drift=ours.schema_drift,
             format=self._format,
             dialect=ours.dialect if self._format == "csv" else ours.dialect.of_objects(),
             subject=ours.subject,
@@ -216,6 +221,8 @@ class Document(Strict):
             )
         if is_table != (ours.extract is not None):
             raise Misplaced("a table of another database, and nothing else, says how to `extract` it", at)
+        if ours.schema_drift and (is_table or not is_source):
+            raise Misplaced("only deliveries of files have columns of their own", at, "schemaDrift")
         if is_table:
             self._is_of_another_database(server)
         elif is_source:

@@ -70,6 +70,9 @@ class CustomProperties(Strict):
 Behaviour = Literal["accept", "refuse", "ask"]
 
 
+Drift = Literal["freeze", "quarantine", "evolve"]
+
+
 class DeliveryPolicy(Strict):
     """What happens to deliveries that are not the first of their day, in time: whether they count by themselves."""
 

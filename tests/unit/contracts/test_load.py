@@ -28,6 +28,8 @@ EXAMPLES = {"orders": ORDERS, "ftr_buyer": FEATURES, "visits": VISITS, "calls": 
 def test_a_broken_rule_is_named_with_its_place(name: str, tmp_path: Path) -> None:
     case = BROKEN[name]
     text = changed(EXAMPLES[case["in"]], case["replace"], case["by"])
+    for old, new in case.get("and", {}).items():
+        text = changed(text, old, new)
     root = tmp_path / "contracts"
     file = write_contract(root, text, PATHS[case["in"]])
 
