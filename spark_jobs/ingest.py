@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from data_platform import lake
 from data_platform.contracts.compile.spark import identifier
+from data_platform.contracts.inferred import suggested
 from data_platform.contracts.model import Contract
 from data_platform.drift import MOST_NAMES, DriftedColumn, add_columns, most_frequent, record_drift
 from data_platform.failures import PermanentFailure
@@ -263,7 +264,7 @@ def _drift_in_words(contract: Contract, accounts: Sequence[Account]) -> list[str
         add_columns(unknown, account.unknown)
     named = [
         f"{name if _can_be_shown(name, contract) else NOT_SHOWN}"
-        f" ({column.type or 'empty'}, {count_of(column.rows, 'row')})"
+        f" ({suggested(column.type or 'empty')}, {count_of(column.rows, 'row')})"
         for name, column in most_frequent(unknown, SHOWN_FIELDS)
     ]
     number = count_of(len(unknown), "unknown field")

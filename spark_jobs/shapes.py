@@ -59,8 +59,8 @@ class Shape:
         """Columns at fault by the contract's names."""
         if names.null_count == len(names):
             return names
-        known = set(self.expected.names)
-        return pa.array([n if n in known else self.expected.unknown for n in names.to_pylist()], pa.string())
+        elsewhere = dict.fromkeys(self.unknown, self.expected.unknown)
+        return pa.array([elsewhere.get(name, name) for name in names.to_pylist()], pa.string())
 
     def _broken(self, there: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
         """The batch with each row broken that is not broken yet: it has a field that nobody knows."""

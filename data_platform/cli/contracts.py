@@ -1,4 +1,4 @@
-"""``dp contracts``: lint, compile, diff."""
+"""``dp contracts``: lint, compile, diff, drift."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Annotated
 import typer
 
 from data_platform.cli.output import JsonOption, console, print_json, reports_failures, show
+from data_platform.contracts.additions import Addition, add_to_file, lines_of
 from data_platform.contracts.compile.files import compile_all, find_drift, mend_drift
 from data_platform.contracts.diff import diff_all
+from data_platform.contracts.inferred import suggested
 from data_platform.contracts.lint import lint
 from data_platform.contracts.load import get_contracts, load_contract, load_contracts
 from data_platform.contracts.model import Contract
 from data_platform.contracts.odcs import LAYERS
 from data_platform.contracts.published import published_contracts
+from data_platform.drift import list_drift
 from data_platform.failures import InputError
 from data_platform.settings import get_settings
 from data_platform.warehouse.connection import transaction
+from data_platform.words import count_of
 
 commands = typer.Typer(no_args_is_help=True, help="Check contracts, compile them, and see what a change breaks.")
 
@@ -87,6 +91,45 @@ def diff_contracts(
     changes = diff_all(old, new)
     show("Changes", [asdict(change) for change in changes], as_json=as_json)
     raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
+
+
+@commands.command("drift")
+@reports_failures
+def drifted_columns(
+    dataset: Annotated[str | None, typer.Argument(help="One dataset; all of them unless given.")] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Write the dataset's new columns into its contract, to be reviewed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show columns that came and no contract names, and those that did not come; of one dataset, the lines to add."""
+    if add and dataset is None:
+        raise InputError("--add writes into one contract", hint="name its dataset")
+    contract = get_contracts()[dataset] if dataset else None
+    with transaction("analyst") as connection:
+        rows = list_drift(connection, dataset)
+    new = [
+        Addition(row["name"], row["type"], f"{count_of(row['rows'], 'row')} since {row['first']}")
+        for row in rows
+        if row["change"] == "new"
+    ]
+    if contract and add:
+        if not new:
+            raise InputError(f"nothing came that {contract.dataset} does not name", hint=_why_nothing(contract))
+        file = add_to_file(contract, new, get_settings().contracts_dir)
+        console.print(f"{count_of(len(new), 'column')} written into {file}", soft_wrap=True)
+        console.print("review the lines, then `dp contracts compile`: the next run reads the files again")
+        return
+    show("Drifted columns", [{**row, "type": row["type"] and suggested(row["type"])} for row in rows], as_json=as_json)
+    if contract and new and not as_json:
+        console.print("\nlines for the contract (`--add` writes them):", style="bold")
+        console.print("\n".join(lines_of(contract, new)), markup=False)
+
+
+def _why_nothing(contract: Contract) -> str:
+    if contract.drift != "evolve":
+        return f"its schemaDrift is {contract.drift}: nothing new lands; docs/drift.md tells more"
+    return "beside personal data no new names are kept" if contract.is_personal else "`dp contracts drift` lists others"
 
 
 def _read(path: Path) -> dict[str, Contract]:

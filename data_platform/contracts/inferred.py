@@ -12,19 +12,21 @@ from data_platform.contracts.model import LOGICAL_OF_PHYSICAL, MOST_DIGITS, NUME
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})?")
-BIGINT = 2**63
 USUAL_DIGITS, MOST_DECIMALS = 18, 12
 
 
 def type_of(value: Any) -> str | None:
-    """The physical type that would hold a value of JSON, whose decimals are ``Decimal``; None for null."""
+    """The narrowest physical type that holds a value of JSON, whose decimals are ``Decimal``; None for null.
+
+    Whole numbers are ``numeric(<digits>,0)``, so that how many were seen is known when others come.
+    """
     match value:
         case None:
             return None
         case bool():
             return "boolean"
         case int():
-            return "bigint" if -BIGINT <= value < BIGINT else _numeric(len(str(abs(value))), 0)
+            return _numeric(len(str(abs(value))), 0)
         case Decimal():
             return _type_of_decimal(value)
         case str():
@@ -44,13 +46,20 @@ def widest(one: str | None, other: str | None) -> str | None:
     return "double precision" if (before or after) and "double precision" in {one, other} else "text"
 
 
-def suggested(inferred: str | None) -> tuple[str, str]:
-    """Logical and physical type to begin a contract's column with; numbers may grow beyond those that were seen."""
-    physical = inferred or "text"
-    if numeric := NUMERIC.fullmatch(physical):
-        digits, decimals = int(numeric[1]), int(numeric[2])
-        physical = f"numeric({USUAL_DIGITS if digits < USUAL_DIGITS else MOST_DIGITS},{decimals})"
-    return LOGICAL_OF_PHYSICAL[physical.partition("(")[0]], physical
+def suggested(inferred: str) -> str:
+    """The physical type to begin a contract's column with; numbers may grow beyond those that were seen."""
+    numeric = NUMERIC.fullmatch(inferred)
+    if numeric is None:
+        return inferred
+    digits, decimals = int(numeric[1]), int(numeric[2])
+    if not decimals and digits <= USUAL_DIGITS:
+        return "bigint"
+    return f"numeric({USUAL_DIGITS if digits < USUAL_DIGITS else MOST_DIGITS},{decimals})"
+
+
+def logical_type(physical_type: str) -> str:
+    """What the standard calls a physical type."""
+    return LOGICAL_OF_PHYSICAL[physical_type.partition("(")[0]]
 
 
 def _type_of_decimal(value: Decimal) -> str:
@@ -78,7 +87,5 @@ def _type_of_text(text: str) -> str:
 
 def _digits(physical: str) -> tuple[int, int] | None:
     """Digits before and after the point."""
-    if physical == "bigint":
-        return 19, 0
     numeric = NUMERIC.fullmatch(physical)
     return (int(numeric[1]) - int(numeric[2]), int(numeric[2])) if numeric else None

@@ -53,6 +53,8 @@ def test_json_keeps_every_contract_of_the_project() -> None:
         ("[shop, web]", "[shop, web, app]", True),
         ("value: drop", "value: hash", True),
         ("format: csv", "format: json", True),
+        ("value: 2h}", "value: 2h}\n  - {property: schemaDrift, value: quarantine}", True),
+        ("value: 2h}", "value: 2h}\n  - {property: schemaDrift, value: freeze}", False),
         ("value: 2h}", "value: 2h}\n  - {property: dialect, value: {separator: ;}}", True),
     ],
 )
@@ -71,3 +73,12 @@ def test_hashes_do_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
 
 def test_contracts_differ_in_their_hashes(tmp_path: Path) -> None:
     assert contract_hash(contract_of(tmp_path, ORDERS)) != contract_hash(contract_of(tmp_path, FEATURES))
+
+
+@pytest.mark.parametrize("text", [ORDERS, VISITS, CALLS])
+def test_what_the_platform_learns_about_drift_reads_no_file_again(text: str, tmp_path: Path) -> None:
+    contract = contract_of(tmp_path, text)
+    said = contract.model_copy(update={"schema_drift": contract.drift})
+    assert ingest_hash(said) == ingest_hash(contract)
+    other = "quarantine" if contract.drift == "freeze" else "freeze"
+    assert ingest_hash(contract.model_copy(update={"schema_drift": other})) != ingest_hash(contract)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -376,3 +377,76 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, file)
     with pytest.raises(UnreadableFileError, match="two columns are called id"):
         list(table_files.read_file(file, with_format(HOW, "parquet"), name="x"))
+
+
+TYPED = replace(
+    HOW,
+    columns=("id", "page.url", "rest"),
+    names=("id", "url", "rest"),
+    types=("text", "numeric(8,2)", "text"),
+    required=frozenset({"id"}),
+)
+FROZEN = replace(TYPED, unknown=None, columns=TYPED.columns[:2], names=TYPED.names[:2], drift="freeze")
+
+
+@pytest.mark.parametrize(
+    ("number", "physical_type", "text"),
+    [
+        ("5.0", "integer", "5"),
+        ("-5.000", "bigint", "-5"),
+        ("5.5", "integer", "5.5"),
+        ("1.5000", "numeric(8,2)", "1.50"),
+        ("1.505", "numeric(8,2)", "1.505"),
+        ("1.5", "numeric(8,2)", "1.5"),
+        ("100", "smallint", "100"),
+        ("5.0", "text", "5.0"),
+        ("5.0", "double precision", "5.0"),
+        ('"5.0"', "integer", "5.0"),
+    ],
+)
+def test_a_number_is_what_it_is_worth(number: str, physical_type: str, text: str, tmp_path: Path) -> None:
+    """A text that says 5.0 is no integer; a number that is 5 is one, however its type writes it."""
+    how = replace(TYPED, types=("text", physical_type, "text"))
+    assert one(tmp_path, f'{{"page": {{"url": {number}}}}}', how)["url"] == text
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"id": "a", "page": {"url": 1, "ref": {"x": 1}}}', "not in the contract: page.ref.x"),
+        ('{"page": {"url": 1}}', "missing: id"),
+        ('{"key": "a", "page": {"url": 1}}', "missing: id; not in the contract: key; perhaps renamed: id → key"),
+        ('{"id": "a", "page": {"uri": 1}}',
+         "missing: page.url; not in the contract: page.uri; perhaps renamed: page.url → page.uri"),
+        ('{"id": "a", "page": "/1"}', "of another type: page is no object"),
+        ('{"id": "a", "page.url": 1}', "not in the contract: page.url"),
+    ],
+)  # fmt: skip
+def test_a_frozen_file_fails_with_its_first_object_that_differs(line: str, told: str, tmp_path: Path) -> None:
+    good = '{"id": "a", "page": {"url": 1}}\n{"id": "b", "page": null}\n{"id": null}\n{"id": "d"\n'
+    assert [row["error"] for row in read(tmp_path, good.encode(), FROZEN)] == [None, None, None, "json"]
+    with pytest.raises(UnreadableFileError) as caught:
+        read(tmp_path, f"{good}{line}\n".encode(), FROZEN)
+    assert caught.value.message == f"landing/x.jsonl:5: the object differs from the contract; {told}"
+    with pytest.raises(UnreadableFileError, match=r"landing/x\.jsonl:1: the object differs"):
+        read(tmp_path, f"[{line}]".encode(), FROZEN)
+    (row,) = read_text(line, 7, FROZEN).to_pylist()
+    assert row["line"] == 7, "a corrected text breaks its own row only"
+
+
+def test_beside_personal_data_a_frozen_file_tells_no_new_name(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError) as caught:
+        read(tmp_path, b'{"id": "a", "Ann Example": 1}', replace(FROZEN, confidential=True))
+    assert "not in the contract: (not shown)" in caught.value.message
+    assert "Ann" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["parquet", "orc"])
+def test_a_frozen_table_without_rows_fails_too(form: str, tmp_path: Path) -> None:
+    table = pa.table({"id": pa.array([], pa.int64()), "new": pa.array([], pa.string())})
+    with pytest.raises(UnreadableFileError) as caught:
+        read_table(tmp_path, table, form, FROZEN)
+    assert caught.value.message == (
+        "x: its columns differ from the contract's; missing: page.url; not in the contract: new;"
+        " perhaps renamed: page.url → new; of another type: id is int64, not text"
+    )
