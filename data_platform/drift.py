@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
 from typing import Any, Literal
 
 from psycopg2.extras import execute_values
@@ -57,27 +59,44 @@ def record_drift(connection: Connection, file_id: int, found: Iterable[tuple[str
 
 
 def list_drift(connection: Connection, dataset: str | None = None) -> list[dict[str, Any]]:
-    """New and missing columns of the deliveries that count: dataset, change, name, type, rows, files, first, last."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    """Columns of the deliveries that count: dataset, change, name, type, rows, files, first and last.
+
+    New are those that any delivery has, missing those that the newest lacks: that an old one does not have a column
+    which the contract has learnt since is no news.
+    """
     rows = query(
         connection,
-        """select dataset, change, name, inferred_type, rows, path
-           from ops.drifted_columns join ops.deliveries using (file_id)
-           where state = 'live' and dataset = coalesce(%s, dataset)
-           order by dataset, change desc, name, arrived_at, file_id""",
+        """with live as (
+               select file_id, dataset, path,
+                   row_number() over (partition by dataset order by arrived_at, file_id) as number,
+                   count(*) over (partition by dataset) as newest
+               from ops.deliveries where state = 'live' and dataset = coalesce(%s, dataset)
+           ),
+           drifted as (select * from ops.drifted_columns join live using (file_id))
+           select dataset, change, name, path, inferred_type, rows from drifted as d
+           where
+               change = 'new'
+               or exists (
+                   select from drifted as n
+                   where (n.dataset, n.change, n.name, n.number) = (d.dataset, 'missing', d.name, d.newest)
+               )
+           order by dataset, change desc, name, number""",
         (dataset,),
     )
-    for row in rows:
-        key = (row["dataset"], row["change"], row["name"])
-        seen = found.setdefault(
-            key,
-            {**dict(zip(("dataset", "change", "name"), key, strict=True)), "type": None, "rows": 0, "files": 0}
-            | {"first": row["path"]},
+    found: list[dict[str, Any]] = []
+    for _, group in groupby(rows, key=lambda row: (row["dataset"], row["change"], row["name"])):
+        of_files = list(group)
+        first, last = of_files[0], of_files[-1]
+        found.append(
+            {
+                "dataset": first["dataset"],
+                "change": first["change"],
+                "name": first["name"],
+                "type": reduce(widest, (row["inferred_type"] for row in of_files)),
+                "rows": sum(row["rows"] for row in of_files),
+                "files": len(of_files),
+                "first": first["path"],
+                "last": last["path"],
+            }
         )
-        seen |= {
-            "type": widest(seen["type"], row["inferred_type"]),
-            "rows": seen["rows"] + row["rows"],
-            "files": seen["files"] + 1,
-            "last": row["path"],
-        }
-    return list(found.values())
+    return found

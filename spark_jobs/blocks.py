@@ -7,6 +7,7 @@ there entirely.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -240,6 +241,8 @@ def _good_batch(records: _Records, good: NDArray[np.bool_], layout: Layout) -> p
         kept = np.repeat(good, widths)
         buffer = buffer[kept]
         data, widths = buffer.tobytes(), widths[good]
+    if data.startswith(BOM_UTF8):
+        return None  # Arrow would take a character of the first value for a mark of the file.
     table = pyarrow.csv.read_csv(
         pa.BufferReader(data if layout.separator is not None else _single_blanks(buffer)),
         read_options=pa.csv.ReadOptions(column_names=list(layout.names), block_size=len(data) + 1, use_threads=False),

@@ -137,7 +137,11 @@ def test_columns_of_a_known_date_land_typed_and_become_the_contract_s(platform: 
         ("B-7", None, None),
         (None, Decimal("12.00"), None),
     ]
-    assert [row["change"] for row in json.loads(dp("drift", "sales", "--json").stdout)] == ["missing"]
+    left = json.loads(dp("drift", "sales", "--json").stdout)
+    assert [(row["change"], row["name"]) for row in left] == [("missing", "note")]
+    again = CliRunner().invoke(build_app(), ["contracts", "drift", "sales", "--add"])
+    assert again.exit_code
+    assert "nothing came that sales does not name" in again.output
 
 
 def test_a_mode_that_changes_reads_the_files_again_and_a_frozen_file_is_held_back_alone(

@@ -322,3 +322,8 @@ def test_clean_rows_take_the_fast_path(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_block_that_ends_inside_a_record_leaves_it_for_the_next() -> None:
     block = read_block(b"1,2,3\n4,5", 1, layout(), final=False)
     assert (block.consumed, block.records) == (6, 1)
+
+
+def test_a_byte_order_mark_in_a_value_belongs_to_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "the a,the b,the c\n\ufeff1,2,3\n4,5,6\n".encode())
+    assert values(read(file, layout(header=True)), layout()) == [("\ufeff1", "2", "3"), ("4", "5", "6")]
