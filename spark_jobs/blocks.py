@@ -20,6 +20,7 @@ from spark_jobs.records import MAX_RECORD_BYTES, Incomplete, Layout, is_blank, l
 NEWLINE, RETURN, SPACE, TAB = b"\n\r \t"
 Bytes = NDArray[np.uint8]
 Positions = NDArray[np.int64]
+NOWHERE: Positions = np.empty(0, np.int64)
 
 
 @dataclass
@@ -102,12 +103,15 @@ def _read_one(data: bytes, position: int, line: int, layout: Layout, rows: Rows,
 def _read_fast(data: bytes, first_line: int, layout: Layout, *, final: bool) -> Block | None:
     """The block by vectors, or None where they cannot vouch for it."""
     buffer = np.frombuffer(data, dtype=np.uint8)
+    escaped = _escaped(buffer, layout) if layout.escape and layout.escape.encode() in data else NOWHERE
     quote = layout.quote.encode() if layout.quote else None
-    quotes = np.flatnonzero(buffer == quote[0]) if quote and quote in data else np.empty(0, np.int64)
-    if len(quotes) and layout.separator is None:
+    quotes = np.flatnonzero(buffer == quote[0]) if quote and quote in data else NOWHERE
+    if (len(quotes) and layout.separator is None) or b"\r\r" in data:
         return None
     newlines = np.flatnonzero(buffer == NEWLINE)
-    borders = newlines[_outside(newlines, quotes)] if len(quotes) else newlines
+    quotes, borders = _without(quotes, escaped), _without(newlines, escaped)
+    if len(quotes):
+        borders = borders[_outside(borders, quotes)]
     if final and len(data) and (not len(borders) or borders[-1] != len(data) - 1):
         borders = np.append(borders, len(data))  # A missing final newline.
     if not len(borders):
@@ -118,10 +122,27 @@ def _read_fast(data: bytes, first_line: int, layout: Layout, *, final: bool) -> 
     if len(quotes) and not _quoting_is_sound(buffer, quotes, layout):
         return None
     starts = np.concatenate(([0], borders[:-1] + 1))
-    lines = first_line + (np.searchsorted(newlines, starts) if len(quotes) else np.arange(len(starts)))
+    may_span = len(quotes) or len(escaped)
+    lines = first_line + (np.searchsorted(newlines, starts) if may_span else np.arange(len(starts)))
     next_line = first_line + int(np.searchsorted(newlines, consumed)) + (borders[-1] == consumed)
-    records = _Records(data[:consumed], buffer, starts, borders, np.append(lines, next_line), quotes)
+    records = _Records(data[:consumed], buffer, starts, borders, np.append(lines, next_line), quotes, escaped)
     return _read_sound(records, layout)
+
+
+def _escaped(buffer: Bytes, layout: Layout) -> Positions:
+    """Positions of what an escape makes literal: of two escapes in a row the second, of CR and LF both."""
+    assert layout.escape is not None
+    escapes = np.flatnonzero(buffer == ord(layout.escape))
+    begins = np.concatenate(([True], np.diff(escapes) != 1))
+    place_in_run = np.arange(len(escapes)) - np.maximum.accumulate(np.where(begins, np.arange(len(escapes)), 0))
+    found = escapes[place_in_run % 2 == 0] + 1
+    padded = np.concatenate((buffer, [SPACE, SPACE]))
+    feeds = found[(padded[found] == RETURN) & (padded[found + 1] == NEWLINE)] + 1
+    return np.union1d(found, feeds)
+
+
+def _without(positions: Positions, others: Positions) -> Positions:
+    return np.setdiff1d(positions, others, assume_unique=True) if len(others) else positions
 
 
 @dataclass(frozen=True)
@@ -137,21 +158,26 @@ class _Records:
     ends: Positions
     lines: Positions
     quotes: Positions
+    escaped: Positions
 
 
 def _read_sound(records: _Records, layout: Layout) -> Block | None:
-    counts = _field_counts(records, layout)
-    filled = counts > 0
+    counts, spans_lines = _field_counts(records, layout), np.diff(records.lines) > 1
+    comments = _comments(records, layout)
+    filled = (counts > 0) & ~comments
     broken = filled & (counts != len(layout.columns))
     for mask in (_undecodable(records), _stray_returns(records)):
         broken |= filled & mask
-    if (broken & (np.diff(records.lines) > 1)).any():
+    if ((broken | comments) & spans_lines).any():
         return None  # An open quote may have swallowed neighbours.
     good = filled & ~broken
+    good[_record_of(records, records.escaped[records.escaped <= len(records.data)] - 1)] = False
     rows = Rows()
-    for index in np.flatnonzero(broken):
+    for index in np.flatnonzero(filled & ~good):
         begin, end = int(records.starts[index]), int(records.ends[index])
         _read_one(records.data[begin : end + 1], 0, int(records.lines[index]), layout, rows, final=True)
+        if rows.errors[-1] and spans_lines[index]:
+            return None
     batches = [rows.batch(reader_schema(layout))] if rows.lines else []
     if good.any():
         batch = _good_batch(records, good, layout)
@@ -159,6 +185,12 @@ def _read_sound(records: _Records, layout: Layout) -> Block | None:
             return None
         batches.append(batch)
     return Block(batches, len(records.data), int(filled.sum()))
+
+
+def _comments(records: _Records, layout: Layout) -> NDArray[np.bool_]:
+    if not layout.comment:
+        return np.zeros(len(records.starts), dtype=bool)
+    return records.buffer[records.starts] == ord(layout.comment)
 
 
 def _outside(positions: Positions, quotes: Positions) -> NDArray[np.bool_]:
@@ -189,6 +221,7 @@ def _field_counts(records: _Records, layout: Layout) -> NDArray[np.int64]:
         begins = np.flatnonzero(~blank & np.concatenate(([True], blank[:-1])))
         return np.diff(np.searchsorted(begins, starts), append=np.searchsorted(begins, len(buffer)))
     separators = np.flatnonzero(buffer == ord(layout.separator))
+    separators = _without(separators, records.escaped)
     if len(records.quotes):
         separators = separators[_outside(separators, records.quotes)]
     counts = np.diff(np.searchsorted(separators, starts), append=len(separators)) + 1

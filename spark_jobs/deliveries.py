@@ -5,6 +5,7 @@ Imports are kept light here and below, because every new Python worker pays for 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from spark_jobs import table_files, text_files
 from spark_jobs.blocks import reader_schema
+from spark_jobs.differences import legible
 from spark_jobs.records import Layout, UnreadableFileError
 
 # Columns beside those of the reader, with Spark's types. A file ends with a row of line 0, which tells how many
@@ -29,6 +31,9 @@ DELIVERY_COLUMNS = (
     ("missing_columns", pa.string(), "STRING"),
 )
 TARGET_ROWS = 50_000
+TARGET_BYTES = 64 << 20
+LONGEST_MESSAGE = 2_000
+OUR_FAULT = "this is a fault of the platform: report it, and withdraw the file meanwhile"
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,19 @@ def _each_file(sources: Sequence[Source], layout: Layout) -> Iterator[pa.RecordB
                 if part.batch is not None:
                     yield with_delivery(part.batch, source)
         except UnreadableFileError as error:
-            yield _last_row(source, layout, failure=str(error))
+            yield _last_row(source, layout, failure=_told(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one file must not keep the others out
+            traceback.print_tb(error.__traceback__)  # without the message, which may hold values
+            reason = type(error).__name__ if layout.confidential else f"{type(error).__name__}: {error}"
+            fault = UnreadableFileError(f"{source.name} cannot be read: {reason}", hint=OUR_FAULT)
+            yield _last_row(source, layout, failure=_told(fault))
         else:
             yield _last_row(source, layout, records=records, missing=missing)
+
+
+def _told(error: UnreadableFileError) -> str:
+    """What is wrong with a file, as Arrow and Postgres can hold it and a terminal can show it, whatever is in it."""
+    return str(UnreadableFileError(legible(error.message[:LONGEST_MESSAGE]), hint=error.hint))
 
 
 def with_delivery(
@@ -96,14 +111,14 @@ def _last_row(
 
 
 def merge_small(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Joins batches up to TARGET_ROWS: a batch has its price, and a day's file may hold a hundred rows."""
+    """Joins batches up to TARGET_ROWS and TARGET_BYTES: a batch has its price, and a file may hold a hundred rows."""
     waiting: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for batch in batches:
-        if waiting and rows + batch.num_rows > TARGET_ROWS:
+        if waiting and (rows + batch.num_rows > TARGET_ROWS or size + batch.nbytes > TARGET_BYTES):
             yield pa.concat_batches(waiting)
-            waiting, rows = [], 0
+            waiting, rows, size = [], 0, 0
         waiting.append(batch)
-        rows += batch.num_rows
+        rows, size = rows + batch.num_rows, size + batch.nbytes
     if waiting:
         yield pa.concat_batches(waiting)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 NOT_SHOWN = "(not shown)"
-FORM = re.compile(r"[\s_\-\"'\ufeff]+")
+FORM = re.compile(r"[\s_\-\"']+")
 ALIKE = 0.6
+MOST_SHOWN = 20
+LONGEST_SHOWN = 100
+MOST_COMPARED = 200  # each with each; more names are no renamed columns
 HINT = "correct the file, or change the contract if the source has changed; docs/drift.md tells what `schemaDrift` does"
 
 
@@ -42,12 +46,12 @@ class Difference:
         shown = {name: NOT_SHOWN if confidential else printable_name(name) for name in self.unknown}
         parts = {
             "missing": self.missing,
-            "not in the contract": [shown[name] for name in self.unknown],
+            "not in the contract": list(shown.values()),
             "perhaps renamed": [f"{old} → {shown.get(new, NOT_SHOWN)}" for old, new in self.renamed],
             "of another type": self.retyped,
             "standing twice": [shown.get(name, name) for name in self.twins],
         }
-        told = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+        told = [f"{what}: {listed(names)}" for what, names in parts.items() if names]
         return "; ".join(told + ["the order differs"] * self.reordered)
 
 
@@ -55,7 +59,7 @@ def compare(found: Sequence[str], expected: Sequence[str]) -> Difference:
     """The difference between two lists of names; ``found`` in the file's order, ``expected`` in the contract's."""
     missing = [name for name in expected if name not in found]
     unknown = [name for name in dict.fromkeys(found) if name not in expected]
-    twins = tuple(name for name in dict.fromkeys(found) if name and found.count(name) > 1)
+    twins = tuple(name for name, times in Counter(found).items() if name and times > 1)
     return Difference(
         missing=tuple(missing),
         unknown=tuple(unknown),
@@ -77,10 +81,21 @@ def plain_form(name: str) -> str:
     return FORM.sub("", name).casefold()
 
 
+def legible(text: str) -> str:
+    """A text as one line that a terminal can show and a database can hold: what cannot be printed is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def printable_name(name: str) -> str:
     """A name as a message shows it: of one line, and not longer than it need be."""
-    text = "".join(character if character.isprintable() else "?" for character in name)
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    shown = name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
+    return legible(shown) or "(a name that is empty)"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a message, which need not show all of them."""
+    more = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _renames(
@@ -89,8 +104,9 @@ def _renames(
     """Pairs of names that are alike, the most alike first; of what is left, those that stand in the same place."""
     likeness = {
         (old, new): SequenceMatcher(None, plain_form(old), plain_form(new)).ratio()
-        for old in missing
-        for new in unknown
+        for old in missing[:MOST_COMPARED]
+        for new in unknown[:MOST_COMPARED]
+        if len(new) <= LONGEST_SHOWN
     }
     candidates = [pair for pair, ratio in sorted(likeness.items(), key=lambda item: -item[1]) if ratio >= ALIKE]
     if len(found) == len(expected):

@@ -33,7 +33,7 @@ from spark_jobs.objects import PLAIN
 from spark_jobs.overriding import corrections_of, due_overrides, settle
 from spark_jobs.reading import layout_of, read_sources, source_of
 from spark_jobs.session import get_spark
-from spark_jobs.text_files import COMPRESSIONS
+from spark_jobs.text_streams import COMPRESSIONS
 from spark_jobs.transform import IS_LIVE, transform
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ def _is_any_live(contracts: Sequence[Contract]) -> bool:
 
 def ingest_dataset(contract: Contract, run_id: str, step_log: StepLog) -> list[Account]:
     """Ingests a dataset's waiting deliveries, batch by batch, and reports them."""
-    layout_of(contract)
     accounts: dict[int, Account] = {}
     guard = open_connection(application=f"dp ingest {run_id}")
     try:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.contracts.model import Contract
-from data_platform.failures import InputError
 from data_platform.ledger import Delivery, local_path
 from spark_jobs.blocks import reader_schema
 from spark_jobs.deliveries import DELIVERY_COLUMNS, Source, rows_of
@@ -22,19 +21,8 @@ MOST_TASKS = 64
 
 
 def layout_of(contract: Contract) -> Layout:
-    """How the contract's files are written.
-
-    Raises:
-        InputError: for a separator or quote outside of ASCII, or an unknown encoding.
-    """
+    """How the contract's files are written."""
     dialect = contract.dialect
-    for what, text in (("separator", dialect.separator), ("quote", dialect.quote)):
-        if text and not text.isascii():
-            raise InputError(f"{contract.path}: the dialect's {what} {text!r} is not an ASCII character")
-    try:
-        "".encode(dialect.encoding)
-    except LookupError:
-        raise InputError(f"{contract.path}: the dialect's encoding {dialect.encoding!r} is unknown") from None
     return Layout(
         columns=tuple(c.name if contract.extract else c.delivered_name for c in contract.columns),
         names=tuple(c.name for c in contract.columns),
@@ -46,6 +34,10 @@ def layout_of(contract: Contract) -> Layout:
         confidential=contract.is_personal,
         format=contract.format,
         unknown=contract.unknown_fields,
+        escape=dialect.escape,
+        skip_lines=dialect.skip_lines,
+        comment=dialect.comment,
+        footer=dialect.footer,
         drift=contract.drift,
         types=tuple(c.physical_type for c in contract.columns) if contract.format != "csv" else (),
         required=frozenset(c.name for c in contract.columns if c.required),

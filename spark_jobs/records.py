@@ -2,7 +2,8 @@
 
 Quoting is read strictly: a quoted field begins right after a separator and ends right before one, a quote inside it is
 doubled, and a quote anywhere else breaks the row. So a row is never guessed, and the reader can tell an unterminated
-quote from a field with line breaks.
+quote from a field with line breaks. A line ends with a line feed, and with the carriage returns right before it; any
+other carriage return must be quoted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from data_platform.failures import PermanentFailure
 
 # Bounds the memory of a reader and the search for a closing quote. Longer records are not data of a delimited file.
 MAX_RECORD_BYTES = 1 << 20
-ReaderError = Literal["fields", "encoding", "quote", "json", "unknown_field"]
+ReaderError = Literal["fields", "encoding", "quote", "escape", "line_break", "header", "json", "unknown_field"]
+LINE_END = re.compile(rb"\r*(?:\n|\Z)")
+ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 class UnreadableFileError(PermanentFailure):
@@ -52,6 +55,10 @@ class Layout:
     confidential: bool = False
     format: Literal["csv", "json", "parquet", "orc"] = "csv"
     unknown: str | None = None
+    escape: str | None = None
+    skip_lines: int = 0
+    comment: str | None = None
+    footer: str | None = None
     drift: Literal["freeze", "quarantine", "evolve"] = "freeze"
     types: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
@@ -60,11 +67,17 @@ class Layout:
     nulls: tuple[str, ...] = ("",)
 
     @cached_property
+    def escaped(self) -> re.Pattern[bytes] | None:
+        """What an escape makes literal, with it."""
+        return re.compile(re.escape(self.escape.encode()) + rb"(\r\n|[\s\S])") if self.escape else None
+
+    @cached_property
     def unquoted(self) -> re.Pattern[bytes]:
         """A field without quotes; ends before a separator or a line break."""
-        if self.separator is None:
-            return re.compile(rb"[^ \t\n]*")
-        return re.compile(rb"[^" + re.escape(self.separator.encode()) + rb"\n]*")
+        separator = rb" \t" if self.separator is None else re.escape(self.separator.encode())
+        if self.escaped is None or self.escape is None:
+            return re.compile(rb"[^%b\n]*" % separator)
+        return re.compile(rb"(?:[^%b%b\n]+|%b)*+" % (re.escape(self.escape.encode()), separator, self.escaped.pattern))
 
     @cached_property
     def quoted(self) -> re.Pattern[bytes] | None:
@@ -72,7 +85,10 @@ class Layout:
         if self.quote is None:
             return None
         quote = re.escape(self.quote.encode())
-        return re.compile(rb"%b((?:[^%b]+|%b%b)*+)%b" % ((quote,) * 5))
+        if self.escaped is None or self.escape is None:
+            return re.compile(rb"%b((?:[^%b]+|%b%b)*+)%b" % ((quote,) * 5))
+        parts = (quote, quote, re.escape(self.escape.encode()), quote, quote, self.escaped.pattern, quote)
+        return re.compile(rb"%b((?:[^%b%b]+|%b%b|%b)*+)%b" % parts)
 
 
 @dataclass(frozen=True)
@@ -118,9 +134,10 @@ def read_record(data: bytes, start: int, layout: Layout, *, final: bool) -> Reco
 
 
 def is_blank(data: bytes, start: int, end: int, layout: Layout) -> bool:
-    """Whether a line holds nothing."""
-    line = data[start:end]
-    return not line.strip(b" \t\r\n") if layout.separator is None else line in (b"", b"\n", b"\r\n", b"\r")
+    """Whether a line holds no row: nothing, or a comment."""
+    if layout.comment and data.startswith(layout.comment.encode(), start):
+        return True
+    return not data[start:end].strip(b" \t\r\n" if layout.separator is None else b"\r\n")
 
 
 def line_end(data: bytes, start: int) -> int:
@@ -130,11 +147,12 @@ def line_end(data: bytes, start: int) -> int:
 
 
 def _parse(data: bytes, start: int, layout: Layout, *, final: bool) -> Record:
-    fields, end, sound = split_record(data, start, layout, final=final)
+    most = len(layout.columns) + 1  # how many too many does not matter
+    fields, end, error = split_record(data, start, layout, final=final, most=most)
     if not final and end == len(data) and not data.endswith(b"\n"):
         raise Incomplete
-    if not sound:
-        return Record(end, None, "quote")
+    if error:
+        return Record(end, None, error)
     if len(fields) != len(layout.columns):
         return Record(end, None, "fields")
     texts = tuple(map(_decode, fields))
@@ -152,8 +170,13 @@ def _decode(field: bytes) -> str | None:
     return None if "\0" in text else text
 
 
-def split_record(data: bytes, start: int, layout: Layout, *, final: bool) -> tuple[list[bytes], int, bool]:
-    """Fields, however many, the position after the record, and whether its quoting is sound.
+def split_record(
+    data: bytes, start: int, layout: Layout, *, final: bool, most: int | None = None
+) -> tuple[list[bytes], int, ReaderError | None]:
+    """Fields, the position after the record, and what is wrong with its quoting or line breaks.
+
+    Args:
+        most: fields beyond this number are left out where they are plain; otherwise all are told apart.
 
     Raises:
         Incomplete: when more data is needed to tell.
@@ -165,55 +188,80 @@ def split_record(data: bytes, start: int, layout: Layout, *, final: bool) -> tup
             position = _skip_blanks(data, position)
             if position == len(data) and not final:
                 raise Incomplete
-            if fields and _at_line_end(data, position):
-                return fields, line_end(data, position), True
-        field, position = _field(data, start, position, layout, final=final)
-        if field is None:
-            return fields, line_end(data, position), False
+            if fields and LINE_END.match(data, position):
+                return fields, line_end(data, position), None
+        field, position, error = _field(data, start, position, layout, final=final)
+        if error:
+            return fields, line_end(data, position), error
         fields.append(field)
-        if not final and data[position : position + 2] in (b"", b"\r"):  # What follows may be \n.
-            raise Incomplete
-        if _at_line_end(data, position):
-            return fields, line_end(data, position), True
+        ends = LINE_END.match(data, position)
+        if ends and ends.end() == len(data) and not final and not data.endswith(b"\n"):
+            raise Incomplete  # what follows a carriage return may be a line feed
+        if ends:
+            return fields, ends.end(), None
+        if len(fields) == most and _is_plain(data, position, layout):
+            return fields, line_end(data, position), None
         if layout.separator is not None:
             position += 1
 
 
-def _field(data: bytes, start: int, position: int, layout: Layout, *, final: bool) -> tuple[bytes | None, int]:
-    """The field at a position and where it ends; None where its quoting is broken."""
+def _is_plain(data: bytes, position: int, layout: Layout) -> bool:
+    """Whether nothing in the rest of a line can keep the record from ending with it."""
+    end = line_end(data, position)
+    signs = [sign.encode() for sign in (layout.quote, layout.escape) if sign]
+    return all(data.find(sign, position, end) < 0 for sign in signs)
+
+
+def _field(
+    data: bytes, start: int, position: int, layout: Layout, *, final: bool
+) -> tuple[bytes, int, ReaderError | None]:
+    """The field at a position, where it ends, and what is wrong with it."""
     quote = layout.quote.encode() if layout.quote else b""
     if quote and layout.quoted and data.startswith(quote, position):
         match = layout.quoted.match(data, position, min(len(data), start + MAX_RECORD_BYTES))
         if match is None:
             if not final and len(data) - start < MAX_RECORD_BYTES:
                 raise Incomplete
-            return None, start
+            return b"", start, "quote"
         if match.end() == len(data) and not final:
             raise Incomplete
-        return (match[1].replace(quote * 2, quote) if _ends_field(data, match.end(), layout) else None), match.end()
+        if not _ends_field(data, match.end(), layout):
+            return b"", match.end(), "quote"
+        return _literal(match[1], match.end(), layout, inner_quote=quote)
     match = layout.unquoted.match(data, position)
     assert match is not None
     field, end = match[0], match.end()
-    if end == len(data) and not final:
+    escapes_nothing = layout.escape is not None and data.startswith(layout.escape.encode(), end)  # the data ends there
+    if not final and (end == len(data) or escapes_nothing):
         raise Incomplete
-    if (field.endswith(b"\r") and data.startswith(b"\n", end)) or (field.endswith(b"\r") and end == len(data)):
-        field, end = field[:-1], end - 1
-    return (None, end) if quote and quote in field else (field, end)
+    if escapes_nothing:
+        return b"", end, "escape"
+    if field.endswith(b"\r") and (data.startswith(b"\n", end) or end == len(data)):
+        end -= len(field) - len(field.rstrip(b"\r"))
+        field = data[position:end]
+    plain = layout.escaped.sub(b"", field) if layout.escaped else field
+    if quote and quote in plain:
+        return b"", end, "quote"
+    if b"\r" in plain:
+        return b"", end, "line_break"
+    return _literal(field, end, layout)
+
+
+def _literal(field: bytes, end: int, layout: Layout, inner_quote: bytes = b"") -> tuple[bytes, int, ReaderError | None]:
+    """The field as it is meant, without doubled quotes and escapes; a whole field like ``\\N`` stays as it stands."""
+    if layout.escape is None or layout.escaped is None or layout.escape.encode() not in field:
+        return field.replace(inner_quote * 2, inner_quote) if inner_quote else field, end, None
+    if not inner_quote and field == layout.escape.encode() + b"N":
+        return field, end, None
+    if any(e[1].isalnum() and e[1] not in ESCAPED for e in layout.escaped.finditer(field)):
+        return b"", end, "escape"
+    pattern = layout.escaped.pattern + (b"|" + re.escape(inner_quote * 2) if inner_quote else b"")
+    return re.sub(pattern, lambda m: ESCAPED.get(m[1], m[1]) if m[1] else inner_quote, field), end, None
 
 
 def _ends_field(data: bytes, position: int, layout: Layout) -> bool:
-    follower = data[position : position + 1]
     separators = b" \t" if layout.separator is None else layout.separator.encode()
-    return _at_line_end(data, position) or follower in (bytes([b]) for b in separators)
-
-
-def _at_line_end(data: bytes, position: int) -> bool:
-    return (
-        position >= len(data)
-        or data.startswith(b"\n", position)
-        or data.startswith(b"\r\n", position)
-        or (position == len(data) - 1 and data.endswith(b"\r"))
-    )
+    return bool(LINE_END.match(data, position)) or data[position : position + 1] in (bytes([b]) for b in separators)
 
 
 def _skip_blanks(data: bytes, position: int) -> int:

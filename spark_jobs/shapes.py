@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from spark_jobs.blocks import reader_schema
-from spark_jobs.differences import HINT, compare, plain_form, printable_name
+from spark_jobs.differences import HINT, NOT_SHOWN, compare, listed, plain_form, printable_name
+from spark_jobs.headers import Header
 from spark_jobs.records import Layout, UnreadableFileError
 
 # What JSON writes with the same digits: no leading zero, no exponent, no negative nothing.
@@ -109,23 +110,23 @@ def own_shape(layout: Layout) -> Shape:
     return Shape(replace(layout, columns=columns, names=names) if layout.unknown else layout, layout)
 
 
-def shape_of(header: Sequence[str], layout: Layout, name: str) -> Shape:
+def shape_of(header: Header, layout: Layout, name: str) -> Shape:
     """The shape of a file with a header.
 
     Raises:
         UnreadableFileError: when the contract does not let such a file count, or nobody can say what its columns are.
     """
     columns, names = _delivered(layout)
-    if tuple(header) == columns:
+    if header.names == columns and not header.troubles:
         return own_shape(layout)
-    difference = compare(header, columns)
-    if layout.drift == "freeze" or difference.twins:
+    difference = compare(header.names, columns)
+    if layout.drift == "freeze" or difference.twins or header.troubles:
         raise _differs(name, difference.in_words(confidential=layout.confidential), header, layout)
-    found = _find(header, columns)
+    found = _find(header.names, columns)
     if not found:
         raise _differs(name, "it names none of the contract's columns", header, layout)
     here, unknown = [], {}
-    for position, title in enumerate(header):
+    for position, title in enumerate(header.names):
         if position in found:
             here.append(names[found[position]])
         else:
@@ -134,7 +135,7 @@ def shape_of(header: Sequence[str], layout: Layout, name: str) -> Shape:
     if repeated := [title for title, times in Counter(unknown.values()).items() if times > 1]:
         raise _differs(name, f"two columns are called {repeated[0]}", header, layout)
     missing = tuple(n for position, n in enumerate(names) if position not in found.values())
-    return Shape(replace(layout, columns=tuple(header), names=tuple(here)), layout, unknown, missing)
+    return Shape(replace(layout, columns=header.names, names=tuple(here)), layout, unknown, missing)
 
 
 def _delivered(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -155,12 +156,13 @@ def _find(header: Sequence[str], columns: Sequence[str]) -> dict[int, int]:
     return found
 
 
-def _differs(name: str, difference: str, header: Sequence[str], layout: Layout) -> UnreadableFileError:
+def _differs(name: str, difference: str, header: Header, layout: Layout) -> UnreadableFileError:
     columns, _ = _delivered(layout)
     # Where the header is missing, the first line holds values; those of a confidential dataset are not shown.
-    shown = [printable_name(n) if n in columns or not layout.confidential else "(not shown)" for n in header]
+    shown = [printable_name(n) if n in columns or not layout.confidential else NOT_SHOWN for n in header.names]
+    told = "; ".join(filter(None, (*header.troubles, difference)))
     return UnreadableFileError(
-        f"{name}:1: the header differs from the contract; {difference}"
-        f" (found: {', '.join(shown)}; contract: {', '.join(columns)})",
-        hint=HINT,
+        f"{name}:{header.line}: the header differs from the contract; {told}"
+        f" (found: {listed(shown)}; contract: {', '.join(columns)})",
+        hint="correct the file, or the dialect in the contract" if header.troubles else HINT,
     )

@@ -17,7 +17,8 @@ from spark_jobs.differences import HINT, Difference
 from spark_jobs.file_schemas import compare_schema, missing_columns
 from spark_jobs.objects import ROWS_PER_BLOCK, add_row, printable, to_json
 from spark_jobs.records import Layout, UnreadableFileError
-from spark_jobs.text_files import AGAIN, Part
+from spark_jobs.text_files import Part
+from spark_jobs.text_streams import AGAIN
 
 
 def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:

@@ -1,34 +1,27 @@
-"""Text files as Arrow batches of strings, in blocks, so that a large file is never in memory whole.
-
-Whatever the encoding, blocks are UTF-8: bytes that the file's encoding cannot decode become bytes that UTF-8 cannot
-decode either, so a broken row is found in one way and keeps its neighbours unharmed.
-"""
+"""Text files as Arrow batches of strings, in blocks, so that a large file is never in memory whole."""
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 
 from spark_jobs import blocks, objects
 from spark_jobs.differences import HINT, ShapeDiffersError
-from spark_jobs.headers import find_header
+from spark_jobs.headers import find_header, mark_repeated
 from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
 from spark_jobs.shapes import Shape, shape_of
+from spark_jobs.text_streams import AGAIN, Footer, open_unpacked, utf8_chunks, without_first_lines
 
 # Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
 CHUNK_BYTES = 1 << 20
 MAX_ARRAY_BYTES = 64 << 20
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by the ending of a file's name
-AGAIN = "ask the source to deliver it again"
-UTF8 = {"utf-8", "utf8", "utf-8-sig"}
 
 
 @dataclass(frozen=True)
@@ -49,11 +42,37 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
     Raises:
         UnreadableFileError: when the header differs, the compression is broken, or it is no such text at all.
     """
+    with _chunks_of(file, layout, name, chunk_bytes) as chunks:
+        yield from _objects(chunks, layout, name) if layout.format == "json" else _rows(chunks, layout, name)
+
+
+def read_shape(file: Path, layout: Layout, *, name: str) -> Shape:
+    """The shape of a file by its header.
+
+    Raises:
+        UnreadableFileError: when the file cannot be read, does not count, or has no header.
+    """
+    buffer = b""
+    with _chunks_of(file, layout, name, CHUNK_BYTES) as chunks:
+        for chunk in chain(chunks, [None]):
+            buffer += chunk or b""
+            if header := find_header(buffer, layout, name, final=chunk is None):
+                return shape_of(header, layout, name)
+    raise AssertionError("a whole file has a header, or is refused")
+
+
+@contextmanager
+def _chunks_of(file: Path, layout: Layout, name: str, chunk_bytes: int) -> Iterator[Iterator[bytes]]:
+    """The file's text after the lines that are passed over; what keeps it from being read becomes one error."""
     try:
-        with _open(file, layout, name) as stream:
-            yield from _parts(_utf8_chunks(stream, layout.encoding, chunk_bytes), layout, name)
+        with open_unpacked(file, layout, name) as stream:
+            chunks = utf8_chunks(stream, layout, name, chunk_bytes)
+            yield without_first_lines(chunks, layout.skip_lines, name) if layout.skip_lines else chunks
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableFileError(f"{name} is not a whole gzip file: {error}", hint=AGAIN) from None
+    except UnicodeError as error:  # of codecs that need a mark, or cannot go on
+        hint = "correct the encoding in the contract's dialect, or ask the source for it"
+        raise UnreadableFileError(f"{name} is no text in {layout.encoding}: {error}", hint=hint) from None
     except OSError as error:
         if error.errno is None:  # of Arrow's
             raise UnreadableFileError(f"{name} is not a whole zstd file: {error}", hint=AGAIN) from None
@@ -67,70 +86,30 @@ def read_file(file: Path, layout: Layout, *, name: str, chunk_bytes: int = CHUNK
         ) from None
 
 
-def read_shape(file: Path, layout: Layout, *, name: str) -> Shape:
-    """The shape of a file by its header.
-
-    Raises:
-        UnreadableFileError: when the file does not count, or has no header.
-        OSError: when it cannot be read.
-    """
-    with _open(file, layout, name) as stream:
-        buffer = b""
-        for chunk in _utf8_chunks(stream, layout.encoding, CHUNK_BYTES):
-            buffer += chunk
-            if header := find_header(buffer, layout, name, final=False):
-                return shape_of(header.names, layout, name)
-        header = find_header(buffer, layout, name, final=True)
-        assert header is not None
-        return shape_of(header.names, layout, name)
+def _rows(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
+    """Rows of delimited text, up to what stands after them."""
+    footer = Footer(layout.footer, name) if layout.footer else None
+    records = 0
+    for part in _parts(footer.cut_off(chunks) if footer else chunks, layout, name):
+        records += part.records
+        yield part
+    if footer:
+        footer.check(records)
 
 
-def _open(file: Path, layout: Layout, name: str) -> BinaryIO:
-    compression = COMPRESSIONS.get(file.suffix) if layout.compression == "infer" else layout.compression
-    if compression in COMPRESSIONS.values() and not file.stat().st_size:
-        raise UnreadableFileError(f"{name} is not a whole {compression} file: it is empty", hint=AGAIN)
-    match compression:
-        case "gzip":
-            return gzip.open(file)  # type: ignore[return-value]
-        case "zstd":
-            return pa.input_stream(str(file), compression="zstd")
-        case _:
-            return file.open("rb")
-
-
-def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
-    """Codec error handler: lone surrogates, which ``surrogateescape`` writes as bytes that are no UTF-8."""
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    broken = error.object[error.start : error.end]
-    return "".join(chr(0xDC00 + byte) if byte >= 0x80 else "\udc80" for byte in broken), error.end
-
-
-codecs.register_error("mark_undecodable", _mark_undecodable)
-
-
-def _utf8_chunks(stream: BinaryIO, encoding: str, chunk_bytes: int) -> Iterator[bytes]:
-    """The stream in chunks of UTF-8, without a byte-order mark."""
-    if encoding.lower() in UTF8:
-        yield stream.read(max(chunk_bytes, len(codecs.BOM_UTF8))).removeprefix(codecs.BOM_UTF8)
-        while chunk := stream.read(chunk_bytes):
-            yield chunk
+def _objects(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
+    chunks, is_array = _look_ahead(chunks)
+    if not is_array:
+        yield from _parts(chunks, layout, name)
         return
-    decoder = codecs.getincrementaldecoder(encoding)("mark_undecodable")
-    while chunk := stream.read(chunk_bytes):
-        yield decoder.decode(chunk).encode("utf-8", "surrogateescape")
-    yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+    for block in objects.read_array(_whole(chunks, name), layout, name):
+        yield from (Part(batch, block.records) for batch in block.batches)
 
 
 def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
-    if layout.format == "json":
-        chunks, is_array = _look_ahead(chunks)
-        if is_array:
-            for block in objects.read_array(_whole(chunks, name), layout, name):
-                yield from (Part(batch, block.records) for batch in block.batches)
-            return
     read_block = objects.read_block if layout.format == "json" else blocks.read_block
-    buffer, line, header_due, final, shape = b"", 1, layout.header, False, Shape(layout, layout)
+    buffer, line, header_due, final = b"", 1 + layout.skip_lines, layout.header, False
+    shape = Shape(layout, layout)
     while not final:
         chunk = next(chunks, None)
         final = chunk is None
@@ -138,20 +117,34 @@ def _parts(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]
         if header_due:
             header = find_header(buffer, layout, name, final=final)
             if header is None:
+                _refuse_endless(buffer, line, layout, name)
                 continue
-            shape = shape_of(header.names, layout, name)
+            shape = shape_of(header, layout, name)
             line += buffer.count(b"\n", 0, header.end)
             buffer, header_due = buffer[header.end :], False
         block = read_block(buffer, line, shape.layout, final=final) if buffer else blocks.Block([], 0, 0)
         for index, batch in enumerate(block.batches):
-            yield Part(shape.conform(batch), 0 if index else block.records, shape.missing)
+            rows = mark_repeated(batch, shape.layout) if layout.format == "csv" else batch
+            yield Part(shape.conform(rows), 0 if index else block.records, shape.missing)
         line += buffer.count(b"\n", 0, block.consumed)
         buffer = buffer[block.consumed :]
-        if not final and len(buffer) > 2 * MAX_RECORD_BYTES and buffer.find(b"\n", 0, MAX_RECORD_BYTES) < 0:
-            raise UnreadableFileError(
-                f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes",
-                hint="is it text of this dialect at all?" if layout.format == "csv" else "is there one object a line?",
-            )
+        if not final:
+            _refuse_endless(buffer, line, layout, name)
+
+
+def _refuse_endless(buffer: bytes, line: int, layout: Layout, name: str) -> None:
+    """Keeps a line without end from filling the memory.
+
+    Raises:
+        UnreadableFileError: when the buffer begins with one.
+    """
+    if len(buffer) <= 2 * MAX_RECORD_BYTES or buffer.find(b"\n", 0, MAX_RECORD_BYTES) >= 0:
+        return
+    if buffer.find(b"\r", 0, MAX_RECORD_BYTES) >= 0:
+        hint = "its lines end with carriage returns alone; ask the source for line feeds"
+    else:
+        hint = "is it text of this dialect at all?" if layout.format == "csv" else "is there one object a line?"
+    raise UnreadableFileError(f"{name}:{line}: the line is longer than {MAX_RECORD_BYTES} bytes", hint=hint)
 
 
 def _look_ahead(chunks: Iterator[bytes]) -> tuple[Iterator[bytes], bool]:

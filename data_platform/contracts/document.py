@@ -6,7 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from data_platform.contracts.model import Column, Contract
+from data_platform.contracts.model import Column, Contract, Dialect
+
+# Keys of the dialect that the platform has learnt since: where they say nothing, they change no older contract's hash.
+LEARNT = ("escape", "thousands", "skip_lines", "comment", "footer")
 
 
 def contract_document(contract: Contract) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def ingest_hash(contract: Contract) -> str:
     return _hash(
         {
             "columns": [_parsed(column) for column in contract.columns],
-            "dialect": contract.dialect.model_dump(mode="json"),
+            "dialect": _dialect(contract.dialect),
             "day": [contract.day_column, contract.day_from_path],
         }
         # What the platform has learnt since changes no older contract's hash.
@@ -43,6 +46,11 @@ def ingest_hash(contract: Contract) -> str:
 def _drift(contract: Contract) -> dict[str, Any]:
     learnt_first = "freeze" if contract.format == "csv" else "evolve" if contract.unknown_fields else "quarantine"
     return {} if contract.drift == learnt_first else {"drift": [contract.drift, contract.unknown_fields]}
+
+
+def _dialect(dialect: Dialect) -> dict[str, Any]:
+    learnt = {name for name in LEARNT if getattr(dialect, name) == Dialect.model_fields[name].default}
+    return dialect.model_dump(mode="json", exclude=learnt)
 
 
 def _parsed(column: Column) -> dict[str, Any]:

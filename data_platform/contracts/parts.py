@@ -5,13 +5,12 @@ Anything unknown is an error: a misspelt key must not silently switch a rule off
 
 from __future__ import annotations
 
-import codecs
 import re
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Severity = Literal["error", "warning"]
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -94,6 +93,15 @@ class Dialect(Strict):
     compression: Literal["none", "gzip", "zstd", "infer"] = Field(
         "infer", description="`infer`: gzip or zstd when the name ends in .gz or .zst"
     )
+    escape: str | None = Field(None, description="the character before one that is meant literally, like a backslash")
+    thousands: str | None = Field(None, description="what stands between groups of three digits of a number")
+    skip_lines: int = Field(
+        0, alias="skipLines", ge=0, description="how many lines stand before the header or the rows"
+    )
+    comment: str | None = Field(None, description="the character that begins a line which is no row")
+    footer: str | None = Field(
+        None, description="regular expression, found in the line after the last row; its group `rows` counts them"
+    )
 
     def unfit_for(self, form: str) -> str:
         """Name of a part that was given and says nothing of files of a format, or an empty text."""
@@ -104,28 +112,55 @@ class Dialect(Strict):
         """The dialect of formats that tell an empty text from no value by themselves."""
         return self if "null_values" in self.model_fields_set else self.model_copy(update={"null_values": ()})
 
-    @field_validator("separator")
+    @field_validator("separator", "quote", "escape", "comment")
     @classmethod
-    def _is_one_character(cls, text: str) -> str:
-        if text != "blanks" and len(text) != 1:
-            raise ValueError("the separator is one character, or the word 'blanks'")
+    def _is_one_character(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if text is None or (info.field_name == "separator" and text == "blanks"):
+            return text
+        if len(text) != 1 or not text.isascii() or text in "\r\n\0":
+            otherwise = "the word 'blanks'" if info.field_name == "separator" else "null"
+            raise ValueError(f"the {info.field_name} is one ASCII character within a line, or {otherwise}")
         return text
 
-    @field_validator("quote")
+    @field_validator("thousands")
     @classmethod
-    def _quote_is_one_character(cls, text: str | None) -> str | None:
-        if text is not None and len(text) != 1:
-            raise ValueError("the quote is one character, or null")
+    def _is_no_digit(cls, text: str | None) -> str | None:
+        if text is not None and (len(text) != 1 or text.isalnum() or text in "+-"):
+            raise ValueError("what stands between thousands is one character, and no letter, digit or sign")
         return text
+
+    @field_validator("footer")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            groups = re.compile(pattern or "").groupindex
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        if unknown := set(groups) - {"rows"}:
+            raise ValueError(f"a footer tells the number of `rows`, not {', '.join(sorted(unknown))}")
+        return pattern
 
     @field_validator("encoding")
     @classmethod
     def _is_known(cls, name: str) -> str:
         try:
-            codecs.lookup(name)
+            "".encode(name)
         except LookupError:
             raise ValueError(f"encoding {name!r} is unknown; utf-8 and latin-1 are known") from None
         return name
+
+    @model_validator(mode="after")
+    def _tells_its_characters_apart(self) -> Dialect:
+        taken: dict[str, str] = {}
+        for name in ("separator", "quote", "escape", "comment"):
+            character = getattr(self, name)
+            if character is not None and (other := taken.setdefault(character, name)) != name:
+                raise Misplaced(f"{character!r} cannot be both {other} and {name}", name)
+        if self.thousands == self.decimal:
+            raise Misplaced(f"{self.decimal!r} cannot stand both between thousands and before decimals", "thousands")
+        if self.escape and self.separator == "blanks":
+            raise Misplaced("an escape needs a separator of one character", "escape")
+        return self
 
 
 class Extract(Strict):

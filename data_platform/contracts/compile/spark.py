@@ -26,7 +26,9 @@ SPARK_TYPES = {
 }
 # Java's `$` also matches before a last line break, so '12345\n' would pass; `\z` is the end and nothing else.
 END = r"\z"
-INTEGER = rf"^[+-]?[0-9]+{END}"
+# A number of a megabyte of digits would be computed for seconds, only to be refused.
+DIGITS = "[0-9]{1,999}"
+INTEGER = rf"^[+-]?{DIGITS}{END}"
 UUID = rf"^[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}{END}"
 DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{END}"
 TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
@@ -148,11 +150,12 @@ def _parsed(value: str, column: Column, dialect: Dialect) -> str:
         case "uuid":
             return _when_like(value, UUID, f"lower({value})")
         case "smallint" | "integer" | "bigint":
+            value = _without_thousands(value, dialect)
             return _when_like(value, INTEGER, f"try_cast({value} AS {spark_type(column.physical_type)})")
         case "numeric":
-            return _numeric(value, column, dialect)
+            return _numeric(_without_thousands(value, dialect), column, dialect)
         case "double precision":
-            return _double(value, dialect)
+            return _double(_without_thousands(value, dialect), dialect)
         case "boolean":
             return f"try_cast({value} AS BOOLEAN)"
         case "date" if column.options.format:
@@ -172,7 +175,7 @@ def _when_like(value: str, pattern: str, result: str) -> str:
 def _numeric(value: str, column: Column, dialect: Dialect) -> str:
     scale = int(column.physical_type.rstrip(")").split(",")[1])
     point = f"[{dialect.decimal}]"
-    form = rf"^[+-]?([0-9]+({point}[0-9]{{0,{scale}}})?|{point}[0-9]{{1,{scale}}}){END}" if scale else INTEGER
+    form = rf"^[+-]?({DIGITS}({point}[0-9]{{0,{scale}}})?|{point}[0-9]{{1,{scale}}}){END}" if scale else INTEGER
     number = f"try_cast({_with_point(value, dialect)} AS {spark_type(column.physical_type)})"
     return _when_like(value, form, number)
 
@@ -182,6 +185,15 @@ def _double(value: str, dialect: Dialect) -> str:
     form = rf"^[+-]?([0-9]+({point}[0-9]*)?|{point}[0-9]+)([eE][+-]?[0-9]+)?{END}"
     number = f"try_cast({_with_point(value, dialect)} AS DOUBLE)"
     return f"CASE WHEN {value} RLIKE {literal(form)} AND abs({number}) < double('Infinity') THEN {number} END"
+
+
+def _without_thousands(value: str, dialect: Dialect) -> str:
+    """The number without what stands between its groups of three digits; one grouped otherwise stays, and breaks."""
+    if not dialect.thousands:
+        return value
+    sign = literal(dialect.thousands)
+    form = rf"^[+-]?[0-9]{{1,3}}(\Q{dialect.thousands}\E[0-9]{{3}})+([{dialect.decimal}][0-9]*)?{END}"
+    return f"CASE WHEN {value} RLIKE {literal(form)} THEN replace({value}, {sign}, '') ELSE {value} END"
 
 
 def _with_point(value: str, dialect: Dialect) -> str:

@@ -31,6 +31,8 @@ def column(physical_type: str, **options: Any) -> Column:
 
 
 EUROPEAN = Dialect(decimal=",", nullValues=["", "-", "NA"])
+SWISS = Dialect(thousands="'")
+GERMAN = Dialect(decimal=",", thousands=".")
 CASES: list[tuple[Column, Dialect, list[tuple[str | None, Any]]]] = [
     (column("text"), Dialect(), [(" a ", " a "), ("", None), (None, None), ("'\\", "'\\"), ("NA", "NA")]),
     (column("text"), EUROPEAN, [("NA", None), (" NA", " NA"), ("-", None)]),
@@ -65,6 +67,15 @@ CASES: list[tuple[Column, Dialect, list[tuple[str | None, Any]]]] = [
         [("1.5", 1.5), ("1e3", 1000.0), ("1e999", None), ("NaN", None), ("inf", None)],
     ),
     (column("double precision"), EUROPEAN, [("1,5", 1.5), ("1.5", None)]),
+    (column("integer"), SWISS, [("-1'234'567", -1234567), ("1234", 1234), ("12'34", None), ("'123", None)]),
+    (column("integer"), GERMAN, [("1.234", 1234), ("1234.", None), ("1a234", None)]),
+    (
+        column("numeric(9,2)"),
+        GERMAN,
+        [("1.234,5", Decimal("1234.50")), ("1234,5", Decimal("1234.50")), ("1.23,5", None), ("1,234.5", None)],
+    ),
+    (column("double precision"), SWISS, [("1'234.5", 1234.5), ("1'234e3", None)]),
+    (column("numeric(9,2)"), Dialect(), [("9" * 5000, None), ("0" * 900 + "1", Decimal("1.00"))]),
     (column("boolean"), Dialect(), [("true", True), (" F ", False), ("maybe", None), ("", None)]),
     (
         column("date"),

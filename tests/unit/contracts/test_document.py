@@ -56,6 +56,7 @@ def test_json_keeps_every_contract_of_the_project() -> None:
         ("value: 2h}", "value: 2h}\n  - {property: schemaDrift, value: quarantine}", True),
         ("value: 2h}", "value: 2h}\n  - {property: schemaDrift, value: freeze}", False),
         ("value: 2h}", "value: 2h}\n  - {property: dialect, value: {separator: ;}}", True),
+        ("value: 2h}", "value: 2h}\n  - {property: dialect, value: {skipLines: 1}}", True),
     ],
 )
 def test_files_are_read_again_only_for_what_the_parser_sees(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from spark_jobs.corrections import read_text
 from spark_jobs.differences import compare, plain_form
 from spark_jobs.file_schemas import fits
+from spark_jobs.headers import Header
 from spark_jobs.records import Layout, UnreadableFileError
 from spark_jobs.shapes import Shape, json_writer, own_shape, shape_of
 from spark_jobs.text_files import read_file, read_shape
@@ -105,6 +106,9 @@ def test_two_that_may_be_the_same_column_are_neither(tmp_path: Path) -> None:
         (b"17,1998-01-30,3.50", "it names none of the contract's columns"),
         (b"id,,column_2,price_usd", "two columns are called column_2"),
         (b'id,"Sold on,price_usd', "its quoting is broken"),
+        (b'id,"Sold on,price_usd\na,1998-01-30,"', "its quoting is broken"),
+        (b"id,Sold on\0,price_usd", "it holds NUL bytes"),
+        (b"id,Sold on,new\ra,1998-01-30,7\r", "its lines end with carriage returns alone"),
     ],
 )
 @pytest.mark.parametrize("how", [EVOLVE, QUARANTINE])
@@ -134,6 +138,37 @@ def test_a_row_that_is_broken_anyhow_keeps_its_rule(tmp_path: Path) -> None:
         (None, None, '{"new":"x"}'), ("fields", None, None), ("encoding", "rest", None), ("encoding", "sale_id", None)
     ]  # fmt: skip
     assert found[1]["raw"] == "x,a,1"
+
+
+@pytest.mark.parametrize("how", [EVOLVE, QUARANTINE])
+def test_a_header_that_comes_again_breaks_its_row_in_any_order(how: Layout, tmp_path: Path) -> None:
+    header = b"price_usd,ID,Sold on" + (b",new" if how is EVOLVE else b"")
+    rows = [row + (b",x" if how is EVOLVE else b"") for row in (b"1.5,a,1998-01-30", b"id,price_usd,Sold on")]
+    found = read(tmp_path, b"\n".join([header, rows[0], b"\xef\xbb\xbf" + header, *rows, b""]), how)
+    assert [(row["line"], row["error"], row["sale_id"]) for row in found] == [
+        (2, None, "a"), (3, "header", None), (4, None, "a"), (5, None, "price_usd")
+    ]  # fmt: skip
+
+
+def test_what_stands_around_the_rows_is_no_column(tmp_path: Path) -> None:
+    how = replace(EVOLVE, skip_lines=1, comment="#", escape="\\", footer=r"^TOTAL;(?P<rows>\d+)")
+    content = b"\xef\xbb\xbfSales\n# by hand\nnew,ID,Sold on,price_usd\na\\,b,a,1998-01-30,1.5\n#\nTOTAL;1\n"
+    (row,) = read(tmp_path, content, how)
+    assert [row[name] for name in ("line", *NAMES, "rest")] == [4, "a", "1998-01-30", "1.5", '{"new":"a,b"}']
+    shape = read_shape(tmp_path / "x.csv", how, name="x")
+    assert shape.layout.columns == ("new", "ID", "Sold on", "price_usd")
+    with pytest.raises(UnreadableFileError, match=r"x\.csv:3: the header differs"):
+        read(tmp_path, content, replace(how, drift="freeze"))
+    with pytest.raises(UnreadableFileError, match="its footer tells of 2 rows"):
+        read(tmp_path, content.replace(b"TOTAL;1", b"TOTAL;2"), how)
+
+
+def test_many_names_and_long_ones_are_told_in_short(tmp_path: Path) -> None:
+    header = ",".join(["i" * 100_000, *(f"sold {number}" for number in range(50_000))]).encode()
+    with pytest.raises(UnreadableFileError) as error:
+        read(tmp_path, header + b"\n", FREEZE)
+    assert "and 49981 more" in error.value.message
+    assert len(error.value.message) < 1500
 
 
 @given(
@@ -172,7 +207,7 @@ def test_how_new_values_are_written(text: str, point: str, comma: str) -> None:
 
 
 def test_a_file_as_the_contract_has_it_is_taken_as_it_is() -> None:
-    shape = shape_of(COLUMNS, QUARANTINE, "x")
+    shape = shape_of(Header(COLUMNS), QUARANTINE, "x")
     batch = pa.RecordBatch.from_pydict({"line": [1]})
     assert shape.layout is QUARANTINE
     assert shape.conform(batch) is batch
@@ -189,7 +224,7 @@ def test_a_file_as_the_contract_has_it_is_taken_as_it_is() -> None:
             "missing: customer_id, b, c; not in the contract: x, customer_ids;"
             " perhaps renamed: customer_id → customer_ids",
         ),
-        (["id", "new\nline"], ["id"], "not in the contract: new?line"),
+        (["id", "new\nline"], ["id"], r"not in the contract: new\nline"),
     ],
 )  # fmt: skip
 def test_a_difference_in_words(found: list[str], expected: list[str], told: str) -> None:

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.contracts.load import get_contracts
-from data_platform.failures import InputError
 from data_platform.ledger import Delivery
 from data_platform.settings import get_settings
 from spark_jobs.accounts import digest_days
 from spark_jobs.deliveries import Source, merge_small
 from spark_jobs.ingest import batches
-from spark_jobs.reading import BYTES_PER_TASK, layout_of, share_out
+from spark_jobs.reading import BYTES_PER_TASK, share_out
 
 NOW = datetime(1997, 1, 2, tzinfo=UTC)
 
@@ -74,18 +72,3 @@ def test_a_digest_is_the_sum_of_the_first_60_bits(rows: list[tuple[int, int, byt
     assert {key: (d.rows, d.digest) for key, d in digests.items()} == {
         key: (len(bits), Decimal(sum(bits))) for key, bits in expected.items()
     }
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"separator": "§"}, "separator '§'"),
-        ({"quote": "«"}, "quote '«'"),
-        ({"encoding": "utf-9"}, "'utf-9' is unknown"),
-    ],
-)
-def test_a_dialect_that_cannot_be_read_is_refused(change: dict[str, str], message: str) -> None:
-    contract = get_contracts()["purchases"]
-    broken = contract.model_copy(update={"dialect": contract.dialect.model_copy(update=change)})
-    with pytest.raises(InputError, match=message):
-        layout_of(broken)

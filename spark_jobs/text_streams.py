@@ -1,0 +1,182 @@
+"""A text file as a stream of UTF-8: unpacked, decoded, without what the dialect says stands around the rows.
+
+Bytes that the file's encoding cannot decode become bytes that UTF-8 cannot decode either, so a broken row is found in
+one way and keeps its neighbours unharmed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from spark_jobs.records import Layout, UnreadableFileError
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by the ending of a file's name
+AGAIN = "ask the source to deliver it again"
+UTF8 = {"utf-8", "utf8", "utf-8-sig"}
+BOM = codecs.BOM_UTF8
+# A longer mark stands before one that it begins with.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+NO_TEXT = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+    (b"BZh91AY&SY", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"PAR1\x15", "Parquet"),
+    (b"ORC\n", "ORC"),
+    (b"%PDF-", "PDF"),
+    (b"SQLite format 3\0", "an SQLite database"),
+)
+LONGEST_FOOTER_LINES = 20
+LONGEST_FOOTER_BYTES = 1 << 16
+
+
+def open_unpacked(file: Path, layout: Layout, name: str) -> BinaryIO:
+    """The file's bytes, unpacked by the contract's compression or the file's name."""
+    compression = COMPRESSIONS.get(file.suffix.lower()) if layout.compression == "infer" else layout.compression
+    if compression in COMPRESSIONS.values() and not file.stat().st_size:
+        raise UnreadableFileError(f"{name} is not a whole {compression} file: it is empty", hint=AGAIN)
+    match compression:
+        case "gzip":
+            return gzip.open(file)  # type: ignore[return-value]
+        case "zstd":
+            return pa.input_stream(str(file), compression="zstd")
+        case _:
+            return file.open("rb")
+
+
+def utf8_chunks(stream: BinaryIO, layout: Layout, name: str, chunk_bytes: int) -> Iterator[bytes]:
+    """The stream in chunks of UTF-8, without byte-order marks at its beginning.
+
+    Raises:
+        UnreadableFileError: when the first bytes are those of another encoding, or of no text.
+    """
+    first = stream.read(max(chunk_bytes, 16))
+    _refuse_foreign(first, layout.encoding, name)
+    if layout.encoding.lower() in UTF8:
+        while first.startswith(BOM):
+            first = first.removeprefix(BOM)
+        yield first
+        while chunk := stream.read(chunk_bytes):
+            yield chunk
+        return
+    decoder = codecs.getincrementaldecoder(layout.encoding)("mark_undecodable")
+    chunk, at_start = first, True
+    while chunk:
+        text = decoder.decode(chunk)
+        if at_start:  # codecs of a given byte order leave the mark in the text
+            text = text.lstrip("\ufeff")
+            at_start = not text
+        yield text.encode("utf-8", "surrogateescape")
+        chunk = stream.read(chunk_bytes)
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+
+
+def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
+    """Codec error handler: lone surrogates, which ``surrogateescape`` writes as bytes that are no UTF-8."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    broken = error.object[error.start : error.end]
+    return "".join(chr(0xDC00 + byte) if byte >= 0x80 else "\udc80" for byte in broken), error.end
+
+
+codecs.register_error("mark_undecodable", _mark_undecodable)
+
+
+def _refuse_foreign(first: bytes, encoding: str, name: str) -> None:
+    if form := next((form for sign, form in NO_TEXT if first.startswith(sign)), None):
+        hint = "ask the source for text"
+        if form in COMPRESSIONS.values():
+            hint = f"name such files by how they are packed, or say compression: {form} in the contract's dialect"
+        raise UnreadableFileError(f"{name} is no text: it begins like {form}", hint=hint)
+    marked = next((family for mark, family in MARKS if first.startswith(mark)), None)
+    if marked and not codecs.lookup(encoding).name.startswith(marked):
+        raise UnreadableFileError(
+            f"{name} begins with the byte-order mark of {marked}, and the contract says {encoding}",
+            hint=f"say encoding: {marked} in the contract's dialect, or ask the source for {encoding}",
+        )
+
+
+def without_first_lines(chunks: Iterator[bytes], number: int, name: str) -> Iterator[bytes]:
+    """The text after its first lines.
+
+    Raises:
+        UnreadableFileError: when it ends within them.
+    """
+    left = number
+    for chunk in chunks:
+        start = 0
+        while left and (found := chunk.find(b"\n", start)) >= 0:
+            start, left = found + 1, left - 1
+        if not left:
+            yield chunk[start:]
+    if left:
+        raise UnreadableFileError(
+            f"{name} ends within the {number} lines that skipLines passes over",
+            hint="ask the source to deliver it again, or correct the contract's dialect",
+        )
+
+
+class Footer:
+    """What ends a file after its rows: without it a file is cut off, and it may say how many rows there are."""
+
+    def __init__(self, pattern: str, name: str) -> None:
+        self._pattern = re.compile(pattern)
+        self._name = name
+        self._rows: int | None = None
+
+    def cut_off(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The text before the first of the last lines that is like the pattern.
+
+        Raises:
+            UnreadableFileError: when none is.
+        """
+        tail = b""
+        for chunk in chunks:
+            tail += chunk
+            if len(tail) > 2 * LONGEST_FOOTER_BYTES:
+                yield tail[:-LONGEST_FOOTER_BYTES]
+                tail = tail[-LONGEST_FOOTER_BYTES:]
+        end = tail.rstrip(b"\r\n\x1a ")
+        start = len(end)
+        starts: list[int] = []
+        while start >= 0 and len(starts) < LONGEST_FOOTER_LINES:
+            start = end.rfind(b"\n", 0, max(start, 0))
+            starts.append(start + 1)
+        for start in reversed(starts):
+            line = tail[start:].partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
+            if found := self._pattern.search(line):
+                told = found.groupdict().get("rows")
+                self._rows = int(told) if told and told.isdecimal() and len(told) < LONGEST_FOOTER_LINES else None
+                yield tail[:start]
+                return
+        raise UnreadableFileError(
+            f"{self._name}: none of its last {LONGEST_FOOTER_LINES} lines is the footer"
+            f" {self._pattern.pattern!r}, so it is cut off",
+            hint=f"{AGAIN}, or correct the contract's dialect",
+        )
+
+    def check(self, records: int) -> None:
+        """Compares the number of rows.
+
+        Raises:
+            UnreadableFileError: when the footer tells another one.
+        """
+        if self._rows is not None and self._rows != records:
+            raise UnreadableFileError(
+                f"{self._name}: its footer tells of {self._rows} rows, and it has {records}", hint=AGAIN
+            )
