@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date
@@ -16,8 +17,9 @@ from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.warehouse.connection import query, transaction
 from sample_company.manifest import Manifest
-from sample_company.small import land_small_shop
-from sample_company.web import LATEST_DAYS
+from sample_company.scan import CanaryScanner
+from sample_company.small import land_small_shop, small_shop
+from sample_company.web import LATEST_DAYS, WebSite
 from tests.conftest import SHOP_DAYS, Platform, make_platform
 from tests.state import stale
 
@@ -142,3 +144,20 @@ def test_a_night_touches_only_the_days_that_late_events_belong_to(shop_with_all:
                                      where table_name = 'raw.web_events')""",
         )
     assert {r["day"] for r in rows} == touched
+
+
+def test_nothing_that_identifies_a_customer_is_left_of_tickets_and_events(
+    shop_with_all: tuple[Platform, Manifest],
+) -> None:
+    shop = small_shop(days=len(SHOP_DAYS), start=START, whole=True)
+    canaries = shop.book.all_canaries(LAST) + [c for o in shop.others if isinstance(o, WebSite) for c in o.canaries()]
+    scanner = CanaryScanner(canaries)
+    platform, manifest = shop_with_all
+    landed = b"".join((platform.landing / e.path).read_bytes() for e in manifest if "/tickets/" in e.path)
+    assert scanner.scan(landed), "people write what is theirs"
+    with transaction() as connection:
+        tickets = query(connection, "select * from marts.fct_tickets")
+        events = query(connection, "select * from raw.web_events")
+    assert scanner.scan(repr([tickets, events]).encode()) == set()
+    texts = " ".join(f"{ticket['subject']} {ticket['body']}" for ticket in tickets)
+    assert {"<NAME>", "<EMAIL>", "<PHONE>", "<ADDRESS>"} <= set(re.findall("<[A-Z]+>", texts))

@@ -11,6 +11,8 @@ select
     channel,
     topic,
     topic in ('not_delivered', 'wrong_cd', 'refund') as is_complaint,
+    subject,
+    body,
     order_bought_on,
     order_amount_usd,
     known_at
