@@ -173,7 +173,8 @@ def test_materialize_repairs_a_store_that_went_astray(features: Platform) -> Non
         execute(connection, "delete from features.ftr_customer__purchases where customer_id = '00001'")
         execute(connection, "update features.ftr_customer__purchases set order_count_lifetime = 9")
     by_view = {w.view: (w.written, w.deleted) for w in export.materialize_all()}
-    assert by_view == {PURCHASES: (1, 1), PROFILE: (0, 0)}
+    assert by_view.pop(PURCHASES) == (1, 1)
+    assert set(by_view.values()) == {(0, 0)}
     assert orders_online("00001", "00002") == [None, 9]
 
 
