@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from policies import load
 
 DAGS = Path(__file__).parents[3] / "dags"
+DATASETS = ["customers", "products", "purchases", "tickets", "web_events"]
 GOOD = {"start": "1998-06-01", "end": "1998-07-01", "reason": "a repair by hand"}
 
 
@@ -25,7 +26,7 @@ def test_a_backfill_takes_all_datasets_unless_told_otherwise() -> None:
     assert filled == {
         **GOOD,
         "chunk_days": 366,
-        "datasets": ["customers", "purchases"],
+        "datasets": DATASETS,
         "rebuild": False,
         "dry_run": False,
     }
@@ -60,7 +61,7 @@ def test_a_backfill_refuses_what_makes_no_sense(wrong: dict[str, Any]) -> None:
 
 def test_a_night_needs_nothing() -> None:
     assert fill_in("run_nightly", {}) == {
-        "datasets": ["customers", "purchases"],
+        "datasets": DATASETS,
         "reason": "the nightly run",
         "dry_run": False,
     }
@@ -68,7 +69,7 @@ def test_a_night_needs_nothing() -> None:
 
 def test_a_replay_of_the_quarantine_takes_all_datasets_and_needs_a_reason() -> None:
     form = {"reason": "asked by the owner"}
-    filled_in = {**form, "datasets": ["customers", "purchases"], "dry_run": False}
+    filled_in = {**form, "datasets": DATASETS, "dry_run": False}
     assert fill_in("replay_quarantine", form) == filled_in
     with pytest.raises(ParamValidationError):
         fill_in("replay_quarantine", {})

@@ -52,8 +52,7 @@ def test_a_night_takes_every_step_of_the_run_that_discover_opened(trigger: Trigg
     assert first == [
         "discover",
         "--night=2026-03-01",
-        "--dataset=customers",
-        "--dataset=purchases",
+        *(f"--dataset={name}" for name in ("customers", "products", "purchases", "tickets", "web_events")),
         "--reason=the nightly run",
         "--json",
     ]
