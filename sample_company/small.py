@@ -13,7 +13,7 @@ from sample_company.customers import WEEK_DAYS, CustomerBook
 from sample_company.draws import generator
 from sample_company.manifest import Manifest
 from sample_company.planted import CUSTOMER_KINDS, EVENT_KINDS, PURCHASE_KINDS
-from sample_company.shop import Shop, schedule
+from sample_company.shop import Department, Shop, schedule
 from sample_company.simulate import History, Population, Process
 from sample_company.support import SupportDesk
 from sample_company.web import WebSite
@@ -53,20 +53,19 @@ def small_shop(
         closes=closes,
         schedule=schedule(seed, "customers", len(CUSTOMER_KINDS) + 1),
     )
-    catalogue = Catalogue(seed, start, PRODUCTS)
-    events = schedule(seed, "web_events", max(days, len(EVENT_KINDS) + 1))
-    others = (
-        catalogue,
-        WebSite(seed, start, ids, book, catalogue, population.lines_of, events),
-        SupportDesk(seed, start, ids, book, population.lines_of),
-    )
+    others: tuple[Department, ...] = ()
+    if whole:
+        catalogue = Catalogue(seed, start, PRODUCTS)
+        events = schedule(seed, "web_events", max(days, len(EVENT_KINDS) + 1))
+        site = WebSite(seed, start, ids, book, catalogue, population.lines_of, events)
+        others = (catalogue, site, SupportDesk(seed, start, ids, book, population.lines_of))
     return Shop(
         seed=seed,
         first_day=start,
         book=book,
         lines_of=population.lines_of,
         schedule=schedule(seed, "purchases", max(days, len(PURCHASE_KINDS) + 1)),
-        others=others if whole else (),
+        others=others,
     )
 
 

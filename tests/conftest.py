@@ -36,6 +36,7 @@ from data_platform.orchestrate import run_all
 from data_platform.settings import PROJECT_ROOT, ROLES, Settings, get_settings
 from sample_company.small import land_small_shop
 from spark_jobs.session import get_spark
+from tests.projects import make_two_sources, two_sources
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
@@ -146,6 +147,7 @@ def postgres(untraced_engines: None) -> EmbeddedPostgres:
     server = _postgres_server()
     with _once("postgres") as folder, pytest.MonkeyPatch.context() as patch:
         if folder:
+            make_two_sources()
             server.init()
             server.start()
             _hurry(server)
@@ -332,6 +334,7 @@ def _environment(server: EmbeddedPostgres, database: str, home: Path, today: dat
     return {
         "DP_ENV_FILE": str(home / "no.env"),
         "STATE_DIR": str(home / "state"),
+        "PROJECT_ROOT": str(two_sources()),
         "WAREHOUSE_URL": f"postgresql://127.0.0.1:{server.port}/{database}",
         **{f"WAREHOUSE_PASSWORD_{role.upper()}": PASSWORD for role in ROLES},
         "BUSINESS_DATE_OFFSET_DAYS": str((datetime.now(UTC).date() - today).days),

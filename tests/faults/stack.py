@@ -24,7 +24,6 @@ from data_platform.intervals import ONE_DAY, Interval
 from data_platform.publish import Moved
 from data_platform.quarantine import Fix, find_rows, write_fixes
 from data_platform.runs import STEPS
-from data_platform.settings import PROJECT_ROOT
 from data_platform.staleness import is_work
 from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
@@ -34,6 +33,7 @@ from tests.faults.algebra import Hold, Publication
 from tests.faults.deliveries import Delivery
 from tests.faults.shop import CUSTOMERS, SOURCES, UNKNOWN, UNREADABLE, Facts, Line, Source, SourceDay, facts_of
 from tests.landing import HEADERS
+from tests.projects import two_sources
 from tests.state import stale
 
 START = date(1998, 1, 5)
@@ -62,15 +62,15 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
-        shutil.copytree(PROJECT_ROOT / "contracts", folder / "contracts")
-        (folder / "dbt_project").symlink_to(PROJECT_ROOT / "dbt_project")
+        shutil.copytree(two_sources() / "contracts", folder / "contracts")
+        (folder / "dbt_project").symlink_to(two_sources() / "dbt_project")
         self.change({})
 
     def change(self, strict: dict[Source, bool]) -> None:
         """Writes the contracts of the sources, each strict or lenient."""
         for source in SOURCES:
             name = f"contracts/sources/shop/{source}.odcs.yaml"
-            text = (PROJECT_ROOT / name).read_text(encoding="utf-8")
+            text = (two_sources() / name).read_text(encoding="utf-8")
             lenient, strictly = STRICT[source]
             for old, new in (
                 ("missingDay, value: error", "missingDay, value: empty"),

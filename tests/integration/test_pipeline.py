@@ -67,10 +67,7 @@ def test_what_lands_is_published_and_every_row_accounted_for(landed: tuple[Platf
     assert [(r["path"], r["line"]) for r in lines] == planted
     tables = published()
     assert len(tables["raw.purchases"]) == sum(e.rows - len(e.broken_lines) for e in manifest if "purchases" in e.path)
-    others = {"raw.web_events", "raw.tickets", "raw.products", "marts.dim_products", "marts.fct_tickets"} | {
-        *("marts.fct_customer_web_days", "features.ftr_customer__web", "features.ftr_customer__support"),
-    }
-    assert {table for table, rows in tables.items() if not rows} == others, "only what nothing has landed for"
+    assert all(tables.values()), "no table is empty"
 
 
 def test_days_run_again_write_nothing(shop: Platform) -> None:

@@ -25,12 +25,12 @@ from data_platform.failures import InputError, PermanentFailure
 from data_platform.intervals import ONE_DAY
 from data_platform.ledger import fingerprints
 from data_platform.local.postgres import EmbeddedPostgres
-from data_platform.settings import PROJECT_ROOT
 from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
 from spark_jobs import ingest
 from tests.conftest import Platform, forget_settings, make_platform
 from tests.landing import HEADERS
+from tests.projects import two_sources
 from tests.runbooks import commands_of, text_of
 from tests.state import published
 
@@ -133,8 +133,8 @@ def test_override_corrected_file_and_changed_rule_publish_what_a_clean_load_does
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
-    shutil.copytree(PROJECT_ROOT / "contracts", project / "contracts")
-    (project / "dbt_project").symlink_to(PROJECT_ROOT / "dbt_project")
+    shutil.copytree(two_sources() / "contracts", project / "contracts")
+    (project / "dbt_project").symlink_to(two_sources() / "dbt_project")
     monkeypatch.setenv("PROJECT_ROOT", str(project))
     forget_settings()
     land(shop, "customers", *ACCOUNTS)

@@ -15,12 +15,13 @@ import pytest
 from data_platform import orchestrate
 from data_platform.intervals import ONE_DAY, Interval
 from data_platform.local.postgres import EmbeddedPostgres
+from data_platform.settings import PROJECT_ROOT
 from data_platform.warehouse.connection import query, transaction
 from sample_company.manifest import Manifest
 from sample_company.scan import CanaryScanner
 from sample_company.small import land_small_shop, small_shop
 from sample_company.web import LATEST_DAYS, WebSite
-from tests.conftest import SHOP_DAYS, Platform, make_platform
+from tests.conftest import SHOP_DAYS, Platform, forget_settings, make_platform
 from tests.state import stale
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server", "untraced_engines")]
@@ -35,6 +36,8 @@ def shop_with_all(
     home = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         for platform in make_platform(postgres, home, patch, today=SHOP_DAYS.end):
+            patch.setenv("PROJECT_ROOT", str(PROJECT_ROOT))
+            forget_settings()
             manifest = land_small_shop(platform.landing, days=len(SHOP_DAYS), start=START, whole=True)
             orchestrate.run_all(Interval(START, LAST))
             orchestrate.run_all(None)

@@ -17,9 +17,9 @@ from data_platform.contracts.load import get_contracts, load_contracts
 from data_platform.contracts.model import Contract
 from data_platform.intervals import Interval
 from data_platform.runs import Run, StepLog, open_run, update_plan
-from data_platform.settings import PROJECT_ROOT
 from data_platform.warehouse.connection import Connection, execute, query, transaction
 from data_platform.warehouse.tables import ensure_tables
+from tests.projects import two_sources
 
 Rows = list[tuple[Any, ...]]
 Day = date
@@ -107,9 +107,9 @@ CONTRACTS = {
 
 def make_project(root: Path) -> None:
     """Copies the project's contracts and dbt project to ``root`` and adds the tests' models."""
-    shutil.copytree(PROJECT_ROOT / "contracts", root / "contracts")
+    shutil.copytree(two_sources() / "contracts", root / "contracts")
     ignored = shutil.ignore_patterns("target", "logs", "profiles.yml", "generated")
-    shutil.copytree(PROJECT_ROOT / "dbt_project", root / "dbt_project", ignore=ignored)
+    shutil.copytree(two_sources() / "dbt_project", root / "dbt_project", ignore=ignored)
     for name, text in CONTRACTS.items():
         (root / "contracts" / "marts" / f"{name}.odcs.yaml").write_text(text)
     for name, text in MODELS.items():

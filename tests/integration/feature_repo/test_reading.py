@@ -194,5 +194,5 @@ def test_get_gives_json(shared: Platform, dp: Any) -> None:
 def test_apply_twice_tells_the_same(shared: Platform, dp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feature_repo.store.RENDERED", shared.home / "feature_store.yaml")
     first, second = dp("apply"), dp("apply")
-    assert first.output == second.output == "registered 5 views and 1 services in project data_platform\n"
+    assert first.output == second.output == "registered 3 views and 1 services in project data_platform\n"
     assert (shared.home / "feature_store.yaml").stat().st_mode & 0o777 == 0o600
