@@ -88,7 +88,7 @@ def _chunks_of(file: Path, layout: Layout, name: str, chunk_bytes: int) -> Itera
 
 def _rows(chunks: Iterator[bytes], layout: Layout, name: str) -> Iterator[Part]:
     """Rows of delimited text, up to what stands after them."""
-    footer = Footer(layout.footer, name) if layout.footer else None
+    footer = Footer(layout.footer, layout, name) if layout.footer else None
     records = 0
     for part in _parts(footer.cut_off(chunks) if footer else chunks, layout, name):
         records += part.records

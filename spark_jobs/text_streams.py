@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from spark_jobs.records import Layout, UnreadableFileError
+from spark_jobs.records import Layout, UnreadableFileError, is_blank, line_end, split_record
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by the ending of a file's name
 AGAIN = "ask the source to deliver it again"
@@ -134,41 +134,84 @@ def without_first_lines(chunks: Iterator[bytes], number: int, name: str) -> Iter
 class Footer:
     """What ends a file after its rows: without it a file is cut off, and it may say how many rows there are."""
 
-    def __init__(self, pattern: str, name: str) -> None:
+    def __init__(self, pattern: str, layout: Layout, name: str) -> None:
         self._pattern = re.compile(pattern)
+        self._layout = layout
         self._name = name
+        self._row_width = 0
         self._rows: int | None = None
 
     def cut_off(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The text before the first of the last lines that is like the pattern.
+        """The text before the one of the last lines that is like the pattern.
 
         Raises:
-            UnreadableFileError: when none is.
+            UnreadableFileError: when none is, or several are, or rows stand after it.
         """
         tail = b""
         for chunk in chunks:
             tail += chunk
             if len(tail) > 2 * LONGEST_FOOTER_BYTES:
+                self._row_width = self._row_width or self._width(tail)
                 yield tail[:-LONGEST_FOOTER_BYTES]
                 tail = tail[-LONGEST_FOOTER_BYTES:]
         end = tail.rstrip(b"\r\n\x1a ")
         start = len(end)
-        starts: list[int] = []
-        while start >= 0 and len(starts) < LONGEST_FOOTER_LINES:
+        matches: list[tuple[int, re.Match[str]]] = []
+        for _ in range(LONGEST_FOOTER_LINES):
             start = end.rfind(b"\n", 0, max(start, 0))
-            starts.append(start + 1)
-        for start in reversed(starts):
-            line = tail[start:].partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
+            line = end[start + 1 : line_end(end, start + 1)].rstrip(b"\r\n").decode(errors="replace")
             if found := self._pattern.search(line):
-                told = found.groupdict().get("rows")
-                self._rows = int(told) if told and told.isdecimal() and len(told) < LONGEST_FOOTER_LINES else None
-                yield tail[:start]
-                return
-        raise UnreadableFileError(
-            f"{self._name}: none of its last {LONGEST_FOOTER_LINES} lines is the footer"
-            f" {self._pattern.pattern!r}, so it is cut off",
-            hint=f"{AGAIN}, or correct the contract's dialect",
+                matches.append((start + 1, found))
+            if start < 0:
+                break
+        if len(matches) != 1:
+            raise self._unclear(len(matches))
+        ((start, found),) = matches
+        self._row_width = self._row_width or self._width(tail)
+        if self._holds_row(end, line_end(end, start)):
+            raise UnreadableFileError(
+                f"{self._name}: rows stand after its footer {self._pattern.pattern!r}",
+                hint="ask the source for one file a delivery, or make the pattern one that no row is like",
+            )
+        told = found.groupdict().get("rows")
+        self._rows = int(told) if told and told.isdecimal() and len(told) < LONGEST_FOOTER_LINES else None
+        yield tail[:start]
+
+    def _unclear(self, matches: int) -> UnreadableFileError:
+        if not matches:
+            return UnreadableFileError(
+                f"{self._name}: none of its last {LONGEST_FOOTER_LINES} lines is the footer"
+                f" {self._pattern.pattern!r}, so it is cut off",
+                hint=f"{AGAIN}, or correct the contract's dialect",
+            )
+        return UnreadableFileError(
+            f"{self._name}: {matches} of its last {LONGEST_FOOTER_LINES} lines are like the footer"
+            f" {self._pattern.pattern!r}, so nobody can say where its rows end",
+            hint="make the pattern one that no row is like, or ask the source for one file a delivery",
         )
+
+    def _width(self, data: bytes) -> int:
+        """The number of a row's fields: that of the header, where there is one."""
+        if not self._layout.header:
+            return len(self._layout.columns)
+        position = self._after_blanks(data, 0)
+        return len(split_record(data, position, self._layout, final=True)[0])
+
+    def _holds_row(self, data: bytes, position: int) -> bool:
+        """Whether something from a position on has as many fields as a row, also where its quoting is broken."""
+        separator = self._layout.separator.encode() if self._layout.separator else None
+        while (position := self._after_blanks(data, position)) < len(data):
+            fields, end, error = split_record(data, position, self._layout, final=True)
+            line = data[position : line_end(data, position)]
+            if len(line.split(separator)) == self._row_width or (not error and len(fields) == self._row_width):
+                return True
+            position += len(line) if error else end - position
+        return False
+
+    def _after_blanks(self, data: bytes, position: int) -> int:
+        while position < len(data) and is_blank(data, position, line_end(data, position), self._layout):
+            position = line_end(data, position)
+        return position
 
     def check(self, records: int) -> None:
         """Compares the number of rows.

@@ -70,6 +70,30 @@ footers.refused(
 )
 footers.refused("no total where the contract says one", WHOLE, "is the footer", dialect=FOOTER)
 footers.refused("a file that is cut off before its total", WHOLE[:-20], "so it is cut off", dialect=FOOTER)
+footers.refused(
+    "a row like the total among the last",
+    WHOLE.replace("second", "Total recall") + "Total 3\n",
+    "2 of its last 20 lines are like the footer",
+    dialect={"footer": "Total"},
+)
+footers.refused(
+    "two deliveries in one file, each with its trailer",
+    (HEADER + ONE + TWO + "# end\n") + (HEADER + THREE + "# end\n"),
+    "2 of its last 20 lines are like the footer",
+    dialect={"footer": "^# end"},
+)
+footers.refused(
+    "two deliveries in one file, the second cut off before its total",
+    HEADER + ONE + "TOTAL,1\n" + TWO + THREE,
+    "rows stand after its footer",
+    dialect=FOOTER,
+)
+footers.refused(
+    "a row with an open quote after the total",
+    WHOLE + 'TOTAL,3\n00020,"a,1,1998-01-31\n',
+    "rows stand after",
+    dialect=FOOTER,
+)
 footers.quarantined(
     "a row like the total far from the end",
     HEADER + "TOTAL,1,1,1\n" + ONE * 30 + "TOTAL,31\n",

@@ -161,6 +161,9 @@ def test_what_stands_around_the_rows_is_no_column(tmp_path: Path) -> None:
         read(tmp_path, content, replace(how, drift="freeze"))
     with pytest.raises(UnreadableFileError, match="its footer tells of 2 rows"):
         read(tmp_path, content.replace(b"TOTAL;1", b"TOTAL;2"), how)
+    for row in (b"b,b,1998-01-30,2", b'"b\nb",b,1998-01-30,2', b'b,"b,1998-01-30,2'):
+        with pytest.raises(UnreadableFileError, match="rows stand after its footer"):
+            read(tmp_path, content + row + b"\n", how)
 
 
 def test_many_names_and_long_ones_are_told_in_short(tmp_path: Path) -> None:
