@@ -274,11 +274,12 @@ def _good_batch(records: _Records, good: NDArray[np.bool_], layout: Layout) -> p
         kept = np.repeat(good, widths)
         buffer = buffer[kept]
         data, widths = buffer.tobytes(), widths[good]
-    if data.startswith(BOM_UTF8):
+    text = data if layout.separator is not None else _single_blanks(buffer)
+    if text.startswith(BOM_UTF8):
         return None  # Arrow would take a character of the first value for a mark of the file.
     table = pyarrow.csv.read_csv(
-        pa.BufferReader(data if layout.separator is not None else _single_blanks(buffer)),
-        read_options=pa.csv.ReadOptions(column_names=list(layout.names), block_size=len(data) + 1, use_threads=False),
+        pa.BufferReader(text),
+        read_options=pa.csv.ReadOptions(column_names=list(layout.names), block_size=len(text) + 1, use_threads=False),
         parse_options=pa.csv.ParseOptions(
             delimiter=layout.separator or " ",
             quote_char=layout.quote if len(records.quotes) and layout.quote else False,

@@ -362,3 +362,6 @@ def test_a_block_that_ends_inside_a_record_leaves_it_for_the_next() -> None:
 def test_a_byte_order_mark_in_a_value_belongs_to_it(tmp_path: Path) -> None:
     file = written(tmp_path, "the a,the b,the c\n\ufeff1,2,3\n4,5,6\n".encode())
     assert values(read(file, layout(header=True)), layout()) == [("\ufeff1", "2", "3"), ("4", "5", "6")]
+    file.write_bytes(" \ufeff1 2\t3\n4  5 6\n".encode())
+    how = layout(separator=None)
+    assert values(read(file, how), how) == [("\ufeff1", "2", "3"), ("4", "5", "6")]
