@@ -30,7 +30,7 @@ class DriftedColumn:
 
 
 def add_value(columns: MutableMapping[str, DriftedColumn], name: str, value: Any) -> None:
-    """Counts a row that has a value, or null, in a new column."""
+    """Counts a row that has a value in a new column."""
     before = columns.get(name, DriftedColumn(0))
     columns[name] = DriftedColumn(before.rows + 1, widest(before.type, type_of(value)))
 

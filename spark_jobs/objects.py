@@ -188,6 +188,8 @@ def _fill(values: list[str | None], found: Any, layout: Layout, line: int) -> tu
         return "json", None
     try:
         unknown = _take(found, ways_to_columns(layout), values, layout)
+        if layout.unknown or layout.format == "json":  # a table has a column of nulls, an object has no field
+            unknown = _without_nulls(unknown)
         if unknown and layout.unknown:
             values[layout.names.index(layout.unknown)] = _inner_json(unknown)
         if layout.drift == "freeze" and (unknown or lacks_required(values, layout)):
@@ -246,6 +248,16 @@ def _take(found: dict[str, Any], ways: Way, values: list[str | None], layout: La
         elif value is not None:
             rest[key] = value
     return rest
+
+
+def _without_nulls(found: dict[str, Any]) -> dict[str, Any]:
+    """An object without fields that are null, and without objects in it that hold nothing else."""
+    kept = {}
+    for key, value in found.items():
+        inner = (_without_nulls(value) or None) if isinstance(value, dict) and value else value
+        if inner is not None:
+            kept[key] = inner
+    return kept
 
 
 def _as_type_writes(number: str | None, physical_type: str) -> str | None:

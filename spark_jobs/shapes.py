@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from spark_jobs.records import Layout, UnreadableFileError
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,37}")
 NUMBER = re.compile(r"(?!-[0.]*$)-?(0|[1-9][0-9]{0,37})(\.[0-9]{1,38})?")
 TRUTHS = {"true", "false"}
+NAMES_NONE = "it names none of the contract's columns"
 
 
 @dataclass(frozen=True)
@@ -75,29 +76,33 @@ class Shape:
         }
 
     def _as_json(self, batch: pa.RecordBatch) -> pa.Array:
-        """What the new columns hold, an object a row; of a broken row nothing."""
+        """What the new columns hold, an object a row; of a broken row, and of one without a value in them, nothing."""
         keys = sorted((json.dumps(name, ensure_ascii=False), at) for at, name in self.unknown.items())
         columns = [batch.column(at).to_pylist() for _, at in keys]
         write = json_writer(self.expected)
         starts = [f"{key}:" for key, _ in keys]
+
+        def to_object(texts: Sequence[str]) -> str | None:
+            written = zip(starts, map(write, texts), strict=True)
+            fields = ",".join(start + value for start, value in written if value is not None)
+            return f"{{{fields}}}" if fields else None
+
         return pa.array(
             [
-                None
-                if error is not None
-                else "{" + ",".join(start + write(text) for start, text in zip(starts, values, strict=True)) + "}"
-                for error, *values in zip(batch.column("error").to_pylist(), *columns, strict=True)
+                None if error is not None else to_object(texts)
+                for error, *texts in zip(batch.column("error").to_pylist(), *columns, strict=True)
             ],
             pa.string(),
         )
 
 
-def json_writer(layout: Layout) -> Callable[[str], str]:
-    """Turns a delivered text into JSON: null, a number or a truth where JSON writes it so, else a text."""
+def json_writer(layout: Layout) -> Callable[[str], str | None]:
+    """Turns a delivered text into JSON: a number or a truth where JSON writes it so, else a text; None for no value."""
     number, nulls = NUMBER if layout.decimal == "." else INTEGER, set(layout.nulls)
 
-    def write(text: str) -> str:
+    def write(text: str) -> str | None:
         if text in nulls:
-            return "null"
+            return None
         bare = text.strip(" \t\r\n")
         return bare if bare in TRUTHS or number.fullmatch(bare) else json.dumps(text, ensure_ascii=False)
 
@@ -123,8 +128,9 @@ def shape_of(header: Header, layout: Layout, name: str) -> Shape:
     if layout.drift == "freeze" or difference.twins or header.troubles:
         raise _differs(name, difference.in_words(confidential=layout.confidential), header, layout)
     found = _find(header.names, columns)
-    if not found:
-        raise _differs(name, "it names none of the contract's columns", header, layout)
+    if not _is_header(found.values(), names, layout):
+        told = "of the contract's columns it names too few to be a header" if found else NAMES_NONE
+        raise _differs(name, f"{told}; {difference.in_words(confidential=layout.confidential)}", header, layout)
     here, unknown = [], {}
     for position, title in enumerate(header.names):
         if position in found:
@@ -142,6 +148,12 @@ def _delivered(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names in the header and in the contract, without the column that no file has."""
     pairs = [pair for pair in zip(layout.columns, layout.names, strict=True) if pair[1] != layout.unknown]
     return tuple(column for column, _ in pairs), tuple(name for _, name in pairs)
+
+
+def _is_header(found: Collection[int], names: Sequence[str], layout: Layout) -> bool:
+    """Whether so many of the contract's columns are named that it is no row in which a value is called like one."""
+    required = {at for at, name in enumerate(names) if name in layout.required}
+    return 2 * len(found) >= len(names) or (bool(required) and required <= set(found))
 
 
 def _find(header: Sequence[str], columns: Sequence[str]) -> dict[int, int]:

@@ -100,7 +100,8 @@ class Dialect(Strict):
     )
     comment: str | None = Field(None, description="the character that begins a line which is no row")
     footer: str | None = Field(
-        None, description="regular expression, found in the line after the last row; its group `rows` counts them"
+        None,
+        description="regular expression, found only in the line after the last row; its group `rows` counts them",
     )
 
     def unfit_for(self, form: str) -> str:

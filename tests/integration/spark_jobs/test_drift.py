@@ -94,7 +94,8 @@ def outcome_of(rows: list[Any], change: str) -> str:
     kept = [row.get("other_fields") for _, row in live]
     if kept == [None] * 4:
         return "live"
-    assert [json.loads(text, parse_float=Decimal) for text in kept] == unknown(change)
+    assert [json.loads(text or "{}", parse_float=Decimal) for text in kept] == unknown(change)
+    assert "{}" not in kept
     return "kept"
 
 
@@ -112,5 +113,8 @@ def missing(change: str) -> list[str]:
 
 
 def unknown(change: str) -> list[dict[str, Any]]:
-    """What a delivery has beside the contract's columns."""
-    return objects({way: column for way, column in CHANGES[change].items() if way not in SALES})
+    """What a delivery has beside the contract's columns, where there is a value."""
+    new = {way: column for way, column in CHANGES[change].items() if way not in SALES}
+    rows = objects(new)
+    without_values = [all(values[at] is None for _, values in new.values()) for at in range(len(rows))]
+    return [{} if nothing else row for row, nothing in zip(rows, without_values, strict=True)]

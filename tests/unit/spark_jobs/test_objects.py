@@ -71,7 +71,7 @@ def test_nested_fields_are_columns_and_the_rest_is_kept(tmp_path: Path) -> None:
     assert row["error"] is None
     assert (row["id"], row["id_again"], row["url"], row["duration_ms"]) == ("7", "7", "/a", "12.50")
     assert row["tags"] == '["x",{"y":1}]'
-    assert json.loads(row["rest"]) == {"page": {"ref": None}, "new": {"a": True}}
+    assert json.loads(row["rest"]) == {"new": {"a": True}}
     assert row["line"] == 1
 
 
@@ -156,6 +156,23 @@ def test_a_value_that_cannot_be_written_names_its_column_and_spares_the_others(t
 def test_without_a_column_for_them_unknown_fields_break_the_row(line: str, column: str | None, tmp_path: Path) -> None:
     row = one(tmp_path, line, STRICT)
     assert (row["error"], row["error_column"], row["id"]) == ("unknown_field", column, None)
+
+
+@pytest.mark.parametrize("rest", ["", ', "new": null, "page": {"ref": null}', ', "new": {"a": {"b": null}}'])
+def test_a_null_field_that_nobody_knows_is_none(rest: str, tmp_path: Path) -> None:
+    for how in (HOW, STRICT, FROZEN):
+        row = one(tmp_path, f'{{"id": "a"{rest}}}', how)
+        assert (row["error"], row["id"], row.get("rest")) == (None, "a", None)
+    row = one(tmp_path, '{"id": "a", "new": {"a": null, "b": {}, "c": [null]}}')
+    assert row["rest"] == '{"new":{"b":{},"c":[null]}}'
+
+
+@pytest.mark.parametrize("form", ["parquet", "orc"])
+def test_a_table_s_new_column_says_nothing_of_rows_without_a_value_in_it(form: str, tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "new": pa.array([None, 7]), "more": pa.array([{"x": None}, {"x": None}])})
+    table = table.cast(pa.schema([("id", pa.string()), ("new", pa.int64()), ("more", pa.struct([("x", pa.int64())]))]))
+    assert [row["rest"] for row in read_table(tmp_path, table, form)] == [None, '{"new":7}']
+    assert [row["error"] for row in read_table(tmp_path, table, form, STRICT)] == ["unknown_field"] * 2
 
 
 def test_the_name_of_an_unknown_field_is_not_told_beside_personal_data(tmp_path: Path) -> None:
