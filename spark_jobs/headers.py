@@ -85,8 +85,11 @@ def _text(field: bytes) -> str:
 def mark_repeated(rows: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
     """The rows; one that only says the file's columns' names again, in its order, is broken.
 
-    It comes of files that were put together, or of a header where the contract has none: as text it would pass.
+    It comes of files that were put together, or of a header where the contract has none: as text it would pass. Of a
+    single column a value may well be the column's name.
     """
+    if len(layout.names) == 1:
+        return rows
     last = rows.column(layout.names[-1])
     if not pc.any(pc.equal(last, layout.columns[-1])).as_py():
         return rows

@@ -359,6 +359,12 @@ def test_a_block_that_ends_inside_a_record_leaves_it_for_the_next() -> None:
     assert (block.consumed, block.records) == (6, 1)
 
 
+def test_a_value_called_like_the_only_column_is_a_value(tmp_path: Path) -> None:
+    file = written(tmp_path, b"the a\nx\nthe a\n")
+    how = layout(1, header=True)
+    assert [(row["error"], row["a"]) for row in read(file, how)] == [(None, "x"), (None, "the a")]
+
+
 def test_a_byte_order_mark_in_a_value_belongs_to_it(tmp_path: Path) -> None:
     file = written(tmp_path, "the a,the b,the c\n\ufeff1,2,3\n4,5,6\n".encode())
     assert values(read(file, layout(header=True)), layout()) == [("\ufeff1", "2", "3"), ("4", "5", "6")]
