@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from spark_jobs.blocks import Rows, reader_schema
-from spark_jobs.differences import HINT, Difference
+from spark_jobs.differences import HINT, NOT_SHOWN, Difference, printable_name
 from spark_jobs.file_schemas import compare_schema, missing_columns
 from spark_jobs.objects import ROWS_PER_BLOCK, add_row, printable, to_json
 from spark_jobs.records import Layout, UnreadableFileError
@@ -37,7 +37,8 @@ def read_file(file: Path, layout: Layout, *, name: str) -> Iterator[Part]:
                 add_row(rows, line, by_value, printable(to_json(found)), found)
             yield Part(rows.batch(reader_schema(layout)), len(rows.lines), missing_columns(batch.schema, layout))
     except (pa.ArrowException, OSError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
+        # What Arrow says may hold values.
+        reason = type(error).__name__ if layout.confidential else str(error).partition("\n")[0]
         raise UnreadableFileError(f"{name} is not a whole {layout.format} file: {reason}", hint=AGAIN) from None
 
 
@@ -59,25 +60,24 @@ def _batches(file: Path, layout: Layout, name: str) -> Iterator[pa.RecordBatch]:
 
 
 def _check_schema(schema: pa.Schema, layout: Layout, name: str) -> None:
-    _refuse_twins(schema)
+    if (twin := _find_twin(schema)) is not None:
+        shown = NOT_SHOWN if layout.confidential else printable_name(twin)
+        raise UnreadableFileError(f"{name} cannot be read: two columns are called {shown}", hint=HINT)
     if layout.drift == "freeze" and (difference := compare_schema(schema, layout)) != Difference():
         told = difference.in_words(confidential=layout.confidential)
         raise UnreadableFileError(f"{name}: its columns differ from the contract's; {told}", hint=HINT)
 
 
-def _refuse_twins(fields: Iterable[pa.Field]) -> None:
-    """Of two columns of one name nobody can say which is meant.
-
-    Raises:
-        ValueError: naming one.
-    """
+def _find_twin(fields: Iterable[pa.Field]) -> str | None:
+    """The name of two columns, of which nobody can say which is meant."""
     seen: set[str] = set()
     for field in fields:
         if field.name in seen:
-            raise ValueError(f"two columns are called {field.name}")
+            return str(field.name)
         seen.add(field.name)
-        if pa.types.is_struct(field.type):
-            _refuse_twins(field.type)
+        if pa.types.is_struct(field.type) and (twin := _find_twin(field.type)) is not None:
+            return twin
+    return None
 
 
 def _objects(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -343,6 +344,11 @@ def test_what_is_no_whole_table_is_refused(form: str, tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(UnreadableFileError, match=f"x is not a whole {form} file"):
             list(table_files.read_file(file, with_format(HOW, form), name="x"))
+        with pytest.raises(UnreadableFileError) as caught:
+            list(table_files.read_file(file, replace(with_format(HOW, form), confidential=True), name="x"))
+        assert re.fullmatch(rf"x is not a whole {form} file: \w+", caught.value.message), (
+            "what Arrow says may be a value"
+        )
 
 
 @pytest.mark.parametrize("place", range(10, 4000, 211))
@@ -392,8 +398,11 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["id", "id"])
     file = tmp_path / "x.parquet"
     pyarrow.parquet.write_table(table, file)
-    with pytest.raises(UnreadableFileError, match="two columns are called id"):
-        list(table_files.read_file(file, with_format(HOW, "parquet"), name="x"))
+    for confidential, shown in ((False, "id"), (True, "(not shown)")):
+        how = replace(with_format(HOW, "parquet"), confidential=confidential)
+        with pytest.raises(UnreadableFileError) as caught:
+            list(table_files.read_file(file, how, name="x"))
+        assert caught.value.message == f"x cannot be read: two columns are called {shown}"
 
 
 TYPED = replace(
