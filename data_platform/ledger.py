@@ -136,7 +136,7 @@ def _register(
         came_later = is_withdrawn and arrived_at is not None and arrived_at > before["arrived_at"]
         if not came_later:
             return None
-    sha256 = _sha256(file)
+    sha256 = sha256_of(file)
     if before and before["sha256"] == sha256 and not is_withdrawn:
         execute(
             connection,
@@ -185,7 +185,8 @@ def _duplicates(connection: Connection, contract: Contract, paths: Iterable[str]
     return {r["path"]: f"same content as {r['twin']}" for r in rows}
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """A file's content as the ledger knows it."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

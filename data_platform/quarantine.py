@@ -25,8 +25,8 @@ SHOWN_PROBLEMS = 10
 # What somebody has decided about a row in quarantine, so far; rows that an override put right are not there any more.
 ROWS = """
     select
-        q.dataset, d.path, q.line, q.rule, q.column_name, d.file_id, d.extract_day, q.raw_text, q.raw_encrypted,
-        b.raw_digest, b.occurrence,
+        q.dataset, d.path, q.line, q.rule, q.column_name, d.file_id, d.extract_day, f.sha256, q.raw_text,
+        q.raw_encrypted, b.raw_digest, b.occurrence,
         case
             when o.override_id is null then 'open'
             when o.corrected is null then 'settled'
@@ -47,11 +47,12 @@ ROWS = """
 
 @dataclass(frozen=True)
 class Candidate:
-    """A text that may stand in the place of a broken row; ``extract_day`` and ``path`` are those of its delivery."""
+    """A text that may stand in the place of a broken row; all else is of its delivery."""
 
     text: str = field(repr=False)
     extract_day: date | None = None
     path: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class BrokenRow:
     column: str | None
     file_id: int
     extract_day: date | None
+    sha256: str
     raw_digest: str
     occurrence: int
     raw: str | bytes = field(repr=False)
@@ -196,7 +198,7 @@ def _broken_rows(connection: Connection, condition: str, parameters: Sequence[An
     )
     return [
         BrokenRow(
-            **{name: r[name] for name in ("dataset", "path", "line", "rule", "file_id", "extract_day")},
+            **{name: r[name] for name in ("dataset", "path", "line", "rule", "file_id", "extract_day", "sha256")},
             column=r["column_name"],
             raw_digest=r["raw_digest"],
             occurrence=r["occurrence"],
@@ -239,7 +241,9 @@ def refuse_broken(fixes: Iterable[Fix]) -> None:
             by_dataset.setdefault(fix.row.dataset, []).append(fix)
     problems = []
     for of_dataset in by_dataset.values():
-        candidates = [Candidate(fix.corrected or "", fix.row.extract_day, fix.row.path) for fix in of_dataset]
+        candidates = [
+            Candidate(fix.corrected or "", fix.row.extract_day, fix.row.path, fix.row.sha256) for fix in of_dataset
+        ]
         breaches = row_check()(of_dataset[0].row.contract, candidates)
         for fix, breach in zip(of_dataset, breaches, strict=True):
             if breach:

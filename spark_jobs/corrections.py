@@ -58,7 +58,7 @@ def _rows_of(corrections: Sequence[Correction], layout: Layout, key: bytes) -> I
 
 def _shape_of(source: Source, layout: Layout) -> Shape:
     """The shape of the file that a broken row stands in: a corrected one has its columns, in its order."""
-    if layout.format == "csv" and layout.header and layout.drift != "freeze":
+    if layout.finds_by_name:
         with suppress(UnreadableFileError):
             return read_shape(source.file, layout, name=source.name)
     return own_shape(layout)

@@ -66,6 +66,11 @@ class Layout:
     decimal: str = "."
     nulls: tuple[str, ...] = ("",)
 
+    @property
+    def finds_by_name(self) -> bool:
+        """Whether the header of each file says which of its columns is which."""
+        return self.format == "csv" and self.header and self.drift != "freeze"
+
     @cached_property
     def escaped(self) -> re.Pattern[bytes] | None:
         """What an escape makes literal, with it."""

@@ -17,7 +17,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 def broken(raw: str, line: int = 2) -> BrokenRow:
-    return BrokenRow("purchases", "landing/x.txt", line, "range", "cd_count", 1, None, "digest", 1, raw)
+    return BrokenRow("purchases", "landing/x.txt", line, "range", "cd_count", 1, None, "0f", "digest", 1, raw)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])

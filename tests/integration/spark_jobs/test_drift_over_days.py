@@ -169,12 +169,19 @@ def test_a_broken_row_is_mended_in_the_order_of_its_own_file(platform: Platform,
     agree(project, "evolve", "csv")
     columns = dict(reversed(SALES.items())) | {"gift": (pa.int64(), [1, 2, 3, 4])}
     columns["quantity"] = (pa.string(), ["1", "many", "3", "4"])
-    write(columns, "csv", platform.landing / "till/sales/a.csv")
+    file = platform.landing / "till/sales/a.csv"
+    write(columns, "csv", file)
     ingest()
     mended = tmp_path / "row.txt"
     mended.write_text("en,/2,the note,-0.05,20,1998-01-30,a2,2\n", encoding="utf-8")
     fix = ["quarantine", "fix", "landing/till/sales/a.csv", "3", "--text-file", str(mended), "--reason", "a word"]
     forget_settings()
+    delivered = file.read_bytes()
+    write(SALES, "csv", file)
+    refused = CliRunner().invoke(build_app(), fix)
+    assert refused.exit_code
+    assert "landing/till/sales/a.csv is no longer the file that the row stands in" in str(refused.exception)
+    file.write_bytes(delivered)
     done = CliRunner().invoke(build_app(), fix)
     assert done.exit_code == 0, done.output
     assert ingest()["sales"]["rows_live"] == 4

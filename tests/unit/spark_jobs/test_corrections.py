@@ -5,19 +5,24 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_platform.failures import InputError
 from data_platform.ledger import Delivery, QuarantinedRow
 from data_platform.overrides import Override, raw_digest
+from data_platform.quarantine import Candidate
 from data_platform.settings import get_settings
 from spark_jobs.accounts import Account
 from spark_jobs.corrections import read_text
 from spark_jobs.overriding import due_overrides
 from spark_jobs.records import Layout
+from spark_jobs.row_check import refuse_other_files
 
 LAYOUT = Layout(columns=("a", "b"), names=("a", "b"))
 AT = datetime(1998, 1, 6, tzinfo=UTC)
@@ -59,4 +64,20 @@ def test_an_override_meets_its_own_text_where_it_breaks_a_rule(
     delivery = Delivery(5, "purchases", "landing/x.txt", "", 0, None, AT)
     account = Account(delivery, 1, failure, [QuarantinedRow(3, "range", None, "raw")])
     assert due_overrides([account], [wanted]) == ([wanted] if is_due else [])
+    get_settings.cache_clear()
+
+
+def test_a_text_is_not_checked_by_the_header_of_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDING_URL", str(tmp_path))
+    get_settings.cache_clear()
+    file = tmp_path / "x.csv"
+    file.write_bytes(b"a,b\n1,x\n")
+    candidate = Candidate("1,2", path="landing/x.csv", sha256=sha256(b"a,b\n1,x\n").hexdigest())
+    refuse_other_files([candidate])
+    file.write_bytes(b"b,a\n1,x\n")
+    with pytest.raises(InputError, match=r"landing/x\.csv is no longer the file that the row stands in"):
+        refuse_other_files([candidate])
+    file.unlink()
+    with pytest.raises(InputError, match=r"landing/x\.csv cannot be read"):
+        refuse_other_files([candidate])
     get_settings.cache_clear()
