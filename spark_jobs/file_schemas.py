@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 from pyarrow import types
 
+from data_platform.contracts.types import NUMERIC
 from spark_jobs.differences import Difference, compare_ways
 from spark_jobs.objects import Way, ways_to_columns
 from spark_jobs.records import Layout
 
-NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 MOST_BITS = {"smallint": 16, "integer": 32, "bigint": 64, "double precision": 32}
 DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
+from data_platform.contracts.types import NUMERIC
 from spark_jobs.blocks import Block, Rows, reader_schema
 from spark_jobs.object_shapes import lacks_required, refuse_other_shape
 from spark_jobs.records import Layout, ReaderError, UnreadableFileError, line_end
@@ -26,7 +27,6 @@ JSON: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "sort_k
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 ROWS_PER_BLOCK = 5_000
 INTEGERS = {"smallint", "integer", "bigint"}
-NUMERIC = re.compile(r"numeric\(\d+,(\d+)\)")
 MOST_ZEROS = 60  # that a number written with an exponent is given
 Way = dict[str, Any]  # key → positions of columns, or a Way into the object that stands there
 
@@ -265,7 +265,7 @@ def _as_type_writes(number: str | None, physical_type: str) -> str | None:
     numeric = NUMERIC.fullmatch(physical_type)
     if number is None or not (numeric or physical_type in INTEGERS):
         return number
-    places = int(numeric[1]) if numeric else 0
+    places = int(numeric[2]) if numeric else 0
     whole, _, decimals = number.partition(".")
     if not decimals[places:].strip("0"):
         decimals = decimals[:places]

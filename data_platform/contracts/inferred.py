@@ -8,7 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from data_platform.contracts.model import LOGICAL_OF_PHYSICAL, MOST_DIGITS, NUMERIC
+from data_platform.contracts.model import LOGICAL_OF_PHYSICAL, MOST_DIGITS
+from data_platform.contracts.types import NUMERIC
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})?")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +27,7 @@ from data_platform.contracts.parts import (
     TypeOptions,
 )
 from data_platform.contracts.quality import Quality
+from data_platform.contracts.types import NUMERIC
 from data_platform.intervals import REFERENCE_DAY
 
 __all__ = ["Column", "Contract", "Dialect", "Privacy", "Quality", "Severity", "TypeOptions"]
@@ -45,7 +45,6 @@ LOGICAL_OF_PHYSICAL = {
     "date": "date",
     "timestamptz": "timestamp",
 }
-NUMERIC = re.compile(r"numeric\((\d{1,2}),(\d{1,2})\)")
 MOST_DIGITS = 38  # of Spark's DECIMAL
 # Columns that the platform adds to a table, or to the relations that it is made of.
 RESERVED = {"row_id", "known_at", "op", "side", "unit"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
-NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+NUMERIC = re.compile(r"numeric\((\d{1,2}),(\d{1,2})\)")  # digits, and how many of them are decimals
 
 
 def is_widening(old: str, new: str) -> bool:
