@@ -18,6 +18,7 @@ from data_platform.contracts.inferred import suggested
 from data_platform.contracts.model import Contract
 from data_platform.drift import MOST_NAMES, DriftedColumn, add_columns, most_frequent, record_drift
 from data_platform.failures import PermanentFailure
+from data_platform.file_forms import compression_by_name
 from data_platform.ledger import Delivery, mark_failed, mark_live, next_ingest_id, to_ingest
 from data_platform.overrides import Override, count_by_state, wanted_overrides
 from data_platform.runs import Run, StepLog
@@ -33,7 +34,6 @@ from spark_jobs.objects import PLAIN
 from spark_jobs.overriding import corrections_of, due_overrides, settle
 from spark_jobs.reading import layout_of, read_sources, source_of
 from spark_jobs.session import get_spark
-from spark_jobs.text_streams import COMPRESSIONS
 from spark_jobs.transform import IS_LIVE, transform
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     batch: list[Delivery] = []
     size = 0
     for delivery in deliveries:
-        text = delivery.size_bytes * (COMPRESSION_RATIO if delivery.path.endswith(tuple(COMPRESSIONS)) else 1)
+        text = delivery.size_bytes * (1 if compression_by_name(delivery.path) == "none" else COMPRESSION_RATIO)
         if batch and size + text > limit:
             yield batch
             batch, size = [], 0

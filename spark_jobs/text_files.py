@@ -17,7 +17,7 @@ from spark_jobs.differences import HINT, ShapeDiffersError
 from spark_jobs.headers import find_header, mark_repeated
 from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
 from spark_jobs.shapes import Shape, shape_of
-from spark_jobs.text_streams import AGAIN, Footer, open_unpacked, utf8_chunks, without_first_lines
+from spark_jobs.text_streams import AGAIN, Footer, open_text, utf8_chunks, without_first_lines
 
 # Vectors of a block stay in the processor's cache, and a block that must be read record by record costs little.
 CHUNK_BYTES = 1 << 20
@@ -65,7 +65,7 @@ def read_shape(file: Path, layout: Layout, *, name: str) -> Shape:
 def _chunks_of(file: Path, layout: Layout, name: str, chunk_bytes: int) -> Iterator[Iterator[bytes]]:
     """The file's text after the lines that are passed over; what keeps it from being read becomes one error."""
     try:
-        with open_unpacked(file, layout, name) as stream:
+        with open_text(file, layout, name) as stream:
             chunks = utf8_chunks(stream, layout, name, chunk_bytes)
             yield without_first_lines(chunks, layout.skip_lines, name) if layout.skip_lines else chunks
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -7,17 +7,14 @@ one way and keeps its neighbours unharmed.
 from __future__ import annotations
 
 import codecs
-import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import pyarrow as pa
-
+from data_platform.file_forms import compression_by_content, compression_by_name, form_of, open_unpacked
 from spark_jobs.records import Layout, UnreadableFileError, is_blank, line_end, split_record
 
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # by the ending of a file's name
 AGAIN = "ask the source to deliver it again"
 UTF8 = {"utf-8", "utf8", "utf-8-sig"}
 BOM = codecs.BOM_UTF8
@@ -29,34 +26,16 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-NO_TEXT = (
-    (b"\x1f\x8b", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
-    (b"BZh91AY&SY", "bzip2"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"PAR1\x15", "Parquet"),
-    (b"ORC\n", "ORC"),
-    (b"%PDF-", "PDF"),
-    (b"SQLite format 3\0", "an SQLite database"),
-)
 LONGEST_FOOTER_LINES = 20
 LONGEST_FOOTER_BYTES = 1 << 16
 
 
-def open_unpacked(file: Path, layout: Layout, name: str) -> BinaryIO:
+def open_text(file: Path, layout: Layout, name: str) -> BinaryIO:
     """The file's bytes, unpacked by the contract's compression or the file's name."""
-    compression = COMPRESSIONS.get(file.suffix.lower()) if layout.compression == "infer" else layout.compression
-    if compression in COMPRESSIONS.values() and not file.stat().st_size:
+    compression = compression_by_name(file) if layout.compression == "infer" else layout.compression
+    if compression != "none" and not file.stat().st_size:
         raise UnreadableFileError(f"{name} is not a whole {compression} file: it is empty", hint=AGAIN)
-    match compression:
-        case "gzip":
-            return gzip.open(file)  # type: ignore[return-value]
-        case "zstd":
-            return pa.input_stream(str(file), compression="zstd")
-        case _:
-            return file.open("rb")
+    return open_unpacked(file, compression)
 
 
 def utf8_chunks(stream: BinaryIO, layout: Layout, name: str, chunk_bytes: int) -> Iterator[bytes]:
@@ -98,9 +77,9 @@ codecs.register_error("mark_undecodable", _mark_undecodable)
 
 
 def _refuse_foreign(first: bytes, encoding: str, name: str) -> None:
-    if form := next((form for sign, form in NO_TEXT if first.startswith(sign)), None):
+    if form := form_of(first):
         hint = "ask the source for text"
-        if form in COMPRESSIONS.values():
+        if compression_by_content(first) != "none":
             hint = f"name such files by how they are packed, or say compression: {form} in the contract's dialect"
         raise UnreadableFileError(f"{name} is no text: it begins like {form}", hint=hint)
     marked = next((family for mark, family in MARKS if first.startswith(mark)), None)

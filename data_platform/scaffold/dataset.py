@@ -10,6 +10,7 @@ from typing import Any
 
 from data_platform.contracts.parts import Dialect
 from data_platform.failures import InputError, PermanentFailure
+from data_platform.file_forms import compression_by_name, form_of, table_format
 from data_platform.scaffold.dialects import Guess, guess_dialects, has_header
 from data_platform.scaffold.draft import Draft, DraftColumn, day_column
 from data_platform.scaffold.encodings import detect_encoding
@@ -18,12 +19,11 @@ from data_platform.scaffold.names import column_names
 from data_platform.scaffold.objects import Field, json_fields, table_fields
 from data_platform.scaffold.personal import Finding, find_personal, is_free_text
 from data_platform.scaffold.reading import UNKNOWN, Rows, broken_share, draft_of_texts, read_rows
-from data_platform.scaffold.samples import ENDINGS, Sample, head_of, take_sample
+from data_platform.scaffold.samples import Sample, head_of, take_sample
 from data_platform.scaffold.types import choose_decimal, choose_type, missing, null_texts
 
-MAGIC = {b"PAR1": "parquet", b"ORC": "orc"}
-REFUSED = {b"PK\x03\x04": "a zip archive or an Excel file", b"%PDF": "a PDF", b"\xd0\xcf\x11\xe0": "an old Excel file"}
 TRIED_DIALECTS = 4
+BEGINNING_BYTES = 4 << 10
 LEAST_SCORE = 0.2  # of the best
 MOST_BROKEN = 0.3
 
@@ -54,10 +54,10 @@ def _format(sample: Sample) -> str:
     """``parquet``, ``orc`` or ``text``, of all files."""
     kinds = {}
     for file in sample.files:
-        head = head_of(file, sample.compression, 8)
-        if what := next((what for magic, what in REFUSED.items() if head.startswith(magic)), ""):
+        table = table_format(file)
+        if not table and (what := form_of(head_of(file, sample.compression, BEGINNING_BYTES))):
             raise InputError(f"{file} is {what}", hint="unpack it, or save it as delimited text in UTF-8")
-        kinds[file] = next((form for magic, form in MAGIC.items() if head.startswith(magic)), "text")
+        kinds[file] = table or "text"
     first = kinds[sample.files[0]]
     if other := next((file for file in kinds if kinds[file] != first), None):
         raise InputError(
@@ -173,7 +173,7 @@ def _read(sample: Sample, form: str, dialect: Dialect, paths: list[str]) -> Rows
 
 def _packed(dialect: Dialect, sample: Sample) -> Dialect:
     """The dialect with what must be said of compression: names that do not tell it."""
-    told = {ENDINGS.get(file.suffix, "none") for file in sample.files}
+    told = {compression_by_name(file) for file in sample.files}
     return dialect if told == {sample.compression} else dialect.model_copy(update={"compression": sample.compression})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,15 +10,18 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal
 
 from data_platform.contracts.odcs import EXTRACT_DAY
 from data_platform.failures import InputError
+from data_platform.file_forms import (
+    LONGEST_SIGN,
+    Compression,
+    compression_by_content,
+    compression_by_name,
+    open_unpacked,
+)
 from data_platform.settings import get_settings
 
-Compression = Literal["none", "gzip", "zstd"]
-MAGIC: tuple[tuple[bytes, Compression], ...] = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
-ENDINGS = {".gz": "gzip", ".zst": "zstd"}
 HEAD_BYTES = 256 << 10
 BYTES_READ = 256 << 20
 CHUNK_BYTES = 1 << 20
@@ -58,7 +60,7 @@ class Sample:
         inside = first.resolve().is_relative_to(landing)
         folder = f"landing/{first.resolve().parent.relative_to(landing)}" if inside else f"landing/{source}/{dataset}"
         name = first.name
-        ending = "".join(Path(name).suffixes[-2:] if Path(name).suffix in ENDINGS else Path(name).suffixes[-1:])
+        ending = "".join(Path(name).suffixes[-2:] if compression_by_name(name) != "none" else Path(name).suffixes[-1:])
         if not by_day:
             return f"{folder}/*{ending}"
         around = {DAY.sub(EXTRACT_DAY, f.name, count=1) for f in self.files} if self.days else set()
@@ -123,17 +125,6 @@ def chunks_of(file: Path, compression: Compression, most: int) -> Iterator[bytes
         raise InputError(f"{file} cannot be read: {error}", hint="ask the source to deliver it again") from None
 
 
-def open_unpacked(file: Path, compression: Compression) -> BinaryIO:
-    """The file as a stream of what was packed."""
-    if compression == "gzip":
-        return gzip.open(file)  # type: ignore[return-value]
-    if compression == "zstd":
-        import pyarrow as pa
-
-        return pa.input_stream(str(file), compression="zstd")
-    return file.open("rb")
-
-
 def day_of(file: Path) -> date | None:
     """The day that a file's name holds, where it holds one."""
     found = DAY.findall(file.name)
@@ -156,8 +147,7 @@ def _readable_size(file: Path) -> int:
 
 def _compression_of(file: Path) -> Compression:
     with file.open("rb") as stream:
-        start = stream.read(4)
-    return next((name for magic, name in MAGIC if start.startswith(magic)), "none")
+        return compression_by_content(stream.read(LONGEST_SIGN))
 
 
 def _spread(files: tuple[Path, ...]) -> tuple[Path, ...]:
