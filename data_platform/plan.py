@@ -24,6 +24,7 @@ from data_platform.staleness import (
     wanted_fingerprints,
 )
 from data_platform.warehouse.connection import Connection, query, transaction
+from data_platform.words import number_of
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ def _plan_source(
     wanted = wanted_fingerprints(connection, contract, active_holds(connection, contract.table))
     stale = {day for day in stale_days(connection, contract) if day <= through}
     rejected = rejected_days(connection, contract)
-    days = stale | {day for day in wanted if asked and day in asked and day not in rejected}
+    due = {day for day in wanted if asked and (contract.is_reference or day in asked)}
+    days = stale | (due - rejected.keys())
     rows = sum(rows_of(wanted.get(day)) for day in days)
-    said = ["all rows" if contract.is_reference else f"{len(stale)} days stale"] if stale else []
-    said += [f"{len(days - stale)} asked for"] if days - stale else []
+    said = [f"{number_of(stale)} stale"] if stale else []
+    said += [f"{number_of(days - stale)} asked for"] if days - stale else []
     if waiting:
         said.append("files to read: their days and rows are an estimate" if rows else "rows estimated by size")
         rows += _estimated_rows(connection, contract, waiting)

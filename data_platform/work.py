@@ -101,7 +101,8 @@ def plan_stage(connection: Connection, run: Run) -> dict[str, StagePlan]:
         if run.asked and run.rebuild and name in chosen:
             left_out = differing_days(connection, contract).keys() - days
             kept = holds[name].keys() | outdated_days(connection, contract).keys() | left_out
-            days |= {day for day in wanted[name] if day in run.asked and day not in kept}
+            due = {day for day in wanted[name] if contract.is_reference or day in run.asked}
+            days |= due - kept
         ordered = tuple(sorted(days))
         plans[name] = StagePlan(
             days=ordered,

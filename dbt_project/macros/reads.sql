@@ -2,9 +2,8 @@
 
 {#
     The published relations that a model reads, through views and ephemeral models: a list of
-    {name, table_name, relation, delta, day_column, columns, reference_key, look_back_days, next_day, due_after_days}; the
-    last three as the model's `meta.reads` says. Only reference tables have a `reference_key`. The schema of `delta` holds
-    it only where something changed.
+    {name, table_name, relation, delta, day_column, columns, is_reference, look_back_days, next_day, due_after_days}; the
+    last three as the model's `meta.reads` says. The schema of `delta` holds it only where something changed.
 #}
 {% macro published_reads() %}
     {% set nodes = {} %}
@@ -27,7 +26,7 @@
             'delta': api.Relation.create(database=database, schema=schema, identifier=node.name ~ '__delta'),
             'day_column': node.config.meta.day_column,
             'columns': node.columns.keys() | list,
-            'reference_key': node.config.meta.get('reference_key'),
+            'is_reference': node.config.meta.get('is_reference', false),
         }) %}
         {% do reads[-1].update(reach) %}
     {% endfor %}

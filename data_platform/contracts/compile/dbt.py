@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from data_platform.contracts.compile import heading
-from data_platform.contracts.compile.checks import Check, between, checks, describe, grain_columns, sql_literal
+from data_platform.contracts.compile.checks import Check, between, checks, describe, sql_literal
 from data_platform.contracts.compile.ddl import KNOWN_AT, ROW_ID
 from data_platform.contracts.model import Contract
 
@@ -71,7 +71,7 @@ def _meta(contract: Contract) -> Properties:
         "key": list(contract.key),
         "contract_version": contract.version,
         "owner": contract.owner,
-        **({"reference_key": list(grain_columns(contract))} if contract.is_reference else {}),
+        **({"is_reference": True} if contract.is_reference else {}),
     }
 
 

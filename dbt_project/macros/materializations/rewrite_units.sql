@@ -111,12 +111,13 @@
     {% do return(work) %}
 {% endmacro %}
 
-{# Whether a differing row tells which units it touches. A row of a reference table is joined by its key, on any day. #}
+{#
+    Whether a differing row tells which units it touches. A row of a reference table does not: it is joined on any day,
+    and by any of its columns, perhaps to itself.
+#}
 {% macro tells_units(own, read) %}
-    {% if model.config.materialized == 'interval' %}
-        {% do return(read.reference_key is none) %}
-    {% endif %}
-    {% do return(own.unit_column in (read.columns if read.reference_key is none else read.reference_key)) %}
+    {% do return(
+        not read.is_reference and (model.config.materialized == 'interval' or own.unit_column in read.columns)) %}
 {% endmacro %}
 
 {# {units}, and for days also {first_day, last_day, is_contiguous, days}. #}

@@ -30,6 +30,7 @@ ORDERS = (
     (5, LATELY, 4, "CHF", "50.00"),
 )
 RATES = {"USD": "1", "EUR": "1.1", "JPY": "0.01", "SEK": "0.1"}
+PEGS = {"USD": "EUR"}
 # EUR is worth more, CHF comes, JPY goes.
 NEW_RATES = {"USD": "1", "EUR": "1.2", "CHF": "1.5", "SEK": "0.1"}
 
@@ -65,7 +66,8 @@ def land(platform: Platform, name: str, *lines: str) -> None:
 
 
 def land_rates(platform: Platform, rates: Mapping[str, str], name: str = "now.csv") -> None:
-    land(platform, f"currencies/{name}", "currency_code,rate_usd", *(f"{code},{rate}" for code, rate in rates.items()))
+    rows = (f"{code},{rate},{PEGS.get(code, '')}" for code, rate in rates.items())
+    land(platform, f"currencies/{name}", "currency_code,rate_usd,pegged_to", *rows)
 
 
 def rates() -> dict[str, str]:
@@ -113,11 +115,15 @@ def is_right() -> bool:
                    from orders group by customer_id
                    union all select 'currency', currency_code, max(ordered_on), sum(amount_usd)
                    from orders group by currency_code
+                   union all select 'peg', o.currency_code, null, max(peg.rate_usd)
+                   from orders as o left join raw.currencies as c using (currency_code)
+                   left join raw.currencies as peg on c.pegged_to = peg.currency_code group by o.currency_code
                ),
                there as (
                    select 'order', order_id::text as key, ordered_on, amount_usd from marts.fct_orders
                    union all select 'customer', customer_id::text, last_ordered_on, amount_usd from marts.fct_customers
                    union all select 'currency', currency_code, last_ordered_on, amount_usd from marts.fct_currencies
+                   union all select 'peg', currency_code, null, peg_rate_usd from marts.fct_currencies
                )
                select not exists (table wanted except all table there)
                    and not exists (table there except all table wanted) as is_right,

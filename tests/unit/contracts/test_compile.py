@@ -110,13 +110,14 @@ def test_a_staging_model_has_columns_and_the_key_test(orders: Contract) -> None:
     assert data_tests_of(model).keys() == {"stg_shop__orders__key"}
 
 
-def test_a_reference_table_tells_its_readers_its_key_and_no_day(tmp_path: Path) -> None:
+def test_a_reference_table_tells_its_readers_what_it_is_and_no_day(tmp_path: Path) -> None:
     currencies = contract_of(tmp_path, CURRENCIES)
     (table,) = properties([currencies], "sources_till")["sources"][0]["tables"]
     (model,) = properties([currencies], "stg_till__currencies")["models"]
-    assert table["config"]["meta"]["reference_key"] == ["currency_code"]
+    assert table["config"]["meta"]["is_reference"] is True
     for node in (table, model):
-        assert [column["name"] for column in node["columns"]] == ["row_id", "currency_code", "rate_usd", "known_at"]
+        columns = ["row_id", "currency_code", "rate_usd", "pegged_to", "known_at"]
+        assert [column["name"] for column in node["columns"]] == columns
     assert currencies.unit_column in currencies.table_columns
     assert "- day:" not in catalog_page([currencies])
 
