@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 # Schemes that Spark (with a connector), pyarrow and deltalake all know.
 OBJECT_STORES = ("s3", "gs", "abfss")
 OF_OTHERS = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfs": "abfss"}
 MASTER = re.compile(r"local(\[(\*|[1-9]\d*)(,\d+)?\])?|spark://[^\s/:,]+:\d+(,[^\s/:,]+:\d+)*")
+
+
+def parts_of(url: str) -> SplitResult | None:
+    """The parts of an address, or None where it is none; what Python says of such a one may show its password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # may be no number
+    except ValueError:
+        return None
+    return parts
 
 
 def wrong_database(url: str) -> str:
@@ -27,10 +37,8 @@ def wrong_database(url: str) -> str:
 
 def names_a_database(url: str) -> bool:
     """Whether an address has PostgreSQL's scheme, a host, and the name of a database."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # may be no number
-    except ValueError:
+    parts = parts_of(url)
+    if not parts:
         return False
     return parts.scheme in {"postgresql", "postgres"} and bool(parts.hostname) and bool(parts.path.strip("/"))
 
@@ -43,12 +51,12 @@ def same_server(url: str, other: str) -> bool:
 
 def without_scheme(url: str) -> str:
     """The path that a ``file://`` address means; others stay as they are."""
-    return unquote(urlsplit(url).path) if url.startswith("file://") else url
+    return unquote(urlsplit(url).path) if url.startswith("file:///") else url
 
 
 def wrong_folder(url: str) -> str:
     """A folder of this machine, by its path or as ``file:///…``."""
-    if url.startswith("file://") and urlsplit(url).netloc:
+    if url.startswith("file://") and not url.startswith("file:///"):
         return "must look like file:///FOLDER, with three slashes"
     path = without_scheme(url)
     if "://" in path:
@@ -60,12 +68,17 @@ def wrong_folder(url: str) -> str:
 
 def wrong_lake(url: str) -> str:
     """A folder, or an address of an object store."""
-    scheme = urlsplit(url).scheme
+    scheme, _, _ = url.partition("://")
     if scheme in OF_OTHERS:
         return f"must be written {OF_OTHERS[scheme]}://…, which all readers of the lake understand"
     if scheme in OBJECT_STORES:
-        return "" if urlsplit(url).netloc else f"must look like {scheme}://BUCKET/FOLDER"
-    if "://" in without_scheme(url):
+        parts = parts_of(url)
+        if not parts or not parts.hostname:
+            return f"must look like {scheme}://BUCKET/FOLDER"
+        # What stands before the @ of an abfss address is its container.
+        holds_more = parts.password is not None or (parts.username and scheme != "abfss") or parts.query
+        return "must not hold credentials; who reads the lake takes them from the environment" if holds_more else ""
+    if "://" in url and scheme != "file":
         return f"must be a folder, or begin with one of {', '.join(f'{s}://' for s in OBJECT_STORES)}"
     return wrong_folder(url)
 
@@ -77,11 +90,7 @@ def wrong_master(master: str) -> str:
 
 def wrong_remote(remote: str) -> str:
     """A Spark Connect server."""
-    try:
-        parts = urlsplit(remote)
-        usable = parts.scheme == "sc" and bool(parts.hostname) and bool(parts.port)
-    except ValueError:
-        usable = False
-    if not usable:
+    parts = parts_of(remote)
+    if not parts or parts.scheme != "sc" or not parts.hostname or not parts.port:
         return "must look like sc://HOST:PORT"
     return "must not hold a token; set SPARK_CONNECT_TOKEN" if "token=" in parts.path else ""

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from data_platform import setting_forms as forms
-from data_platform.environment import DEVELOPMENT, PROJECT_ROOT, default_state_dir, env_file
+from data_platform.environment import DEVELOPMENT, PROJECT_ROOT, default_state_dir, env_file, environment_name
 from data_platform.failures import InputError
 
 ROLES = ("platform", "analyst", "developer", "serving", "training", "steward")
@@ -92,6 +92,16 @@ class Settings(BaseSettings):
     def _is_development(cls, name: str) -> str:
         return name or DEVELOPMENT
 
+    @field_validator("dp_environment")
+    @classmethod
+    def _is_that_of_the_process(cls, name: str) -> str:
+        if name != environment_name():
+            raise ValueError(
+                f"is {name}, but this process works in {environment_name()}: say it in the process environment, as it "
+                "chooses the file and the state"
+            )
+        return name
+
     @field_validator("state_dir")
     @classmethod
     def _below_the_project(cls, folder: Path) -> Path:
@@ -147,10 +157,11 @@ class Settings(BaseSettings):
     @classmethod
     def _can_reach_the_lake(cls, remote: str, info: ValidationInfo) -> str:
         _checked(remote, forms.wrong_remote)
-        lake = info.data.get("lake_url", "")
-        if urlsplit(lake).scheme in forms.OBJECT_STORES and not _is_foreign(remote, info.data["spark_connect_port"]):
+        in_store = urlsplit(info.data.get("lake_url", "")).scheme in forms.OBJECT_STORES
+        if in_store and not _is_foreign(remote, info.data["spark_connect_port"]):
             raise ValueError(
-                f"must name a Spark Connect server that can write {lake}: the platform's own has no connector for it"
+                "must name a Spark Connect server that can write to LAKE_URL's object store: the platform's own has no "
+                "connector for it"
             )
         return remote
 
@@ -171,18 +182,18 @@ class Settings(BaseSettings):
     @field_validator("alert_webhook_url")
     @classmethod
     def _is_an_address(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        if url.get_secret_value() and (parts.scheme not in {"https", "http"} or not parts.hostname):
+        parts = forms.parts_of(url.get_secret_value())
+        if url.get_secret_value() and not (parts and parts.scheme in {"https", "http"} and parts.hostname):
             raise ValueError("must look like https://HOST/PATH")
         return url
 
     @field_validator("alert_smtp_url")  # after the fields that it looks at
     @classmethod
     def _can_send(cls, url: str, info: ValidationInfo) -> str:
-        parts = urlsplit(url)
         if not url:
             return url
-        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or not parts.port or parts.username:
+        parts = forms.parts_of(url)
+        if not parts or parts.scheme not in {"smtp", "smtps"} or not parts.hostname or not parts.port or parts.username:
             raise ValueError("must look like smtp://HOST:PORT or smtps://HOST:PORT")
         if not info.data.get("alert_email_from") or not info.data.get("alert_email_to"):
             raise ValueError("needs ALERT_EMAIL_FROM and ALERT_EMAIL_TO")

@@ -14,6 +14,8 @@ from data_platform.local.client import run_dir
 from data_platform.settings import Settings, get_settings
 
 SECRET = "only-here"  # in no message
+# Python refuses to part such addresses: a bracket without its twin, a letter that becomes a slash.
+NO_HOSTS = (f"boss:{SECRET}@[host", f"boss:{SECRET}@ho℀st")
 ADMIN = f"postgresql://boss:{SECRET}@db.example.org:5433/postgres"
 
 
@@ -55,6 +57,16 @@ def settings(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
             {"LAKE_URL": "gs://b/lake", "SPARK_REMOTE": "sc://localhost:15002", "SPARK_CONNECT_PORT": "15002"},
             "the platform's own has no connector",
         ),
+        ({"LAKE_URL": f"s3://KEY:{SECRET}@bucket/lake"}, "LAKE_URL: Value error, must not hold credentials"),
+        ({"LAKE_URL": f"gs://{SECRET}@bucket/lake"}, "LAKE_URL: Value error, must not hold credentials"),
+        ({"LAKE_URL": f"s3://bucket/lake?key={SECRET}"}, "LAKE_URL: Value error, must not hold credentials"),
+        ({"LAKE_URL": f"abfss://lake:{SECRET}@account.net/lake"}, "LAKE_URL: Value error, must not hold credentials"),
+        *(({"LAKE_URL": f"s3://{text}"}, "LAKE_URL: Value error, must look like s3://BUCKET/") for text in NO_HOSTS),
+        ({"LAKE_URL": f"file://{NO_HOSTS[0]}"}, "LAKE_URL: Value error, must look like file:///FOLDER"),
+        *(({"ALERT_WEBHOOK_URL": f"https://{text}"}, "ALERT_WEBHOOK_URL: Value error, must look") for text in NO_HOSTS),
+        *(({"ALERT_SMTP_URL": f"smtp://{text}:25"}, "ALERT_SMTP_URL: Value error, must look") for text in NO_HOSTS),
+        *(({"WAREHOUSE_URL": f"postgresql://{text}/db"}, "WAREHOUSE_URL: Value error, must look") for text in NO_HOSTS),
+        ({"ALERT_SMTP_URL": f"smtp://boss:{SECRET}@host:port"}, "ALERT_SMTP_URL: Value error, must look like smtp://"),
         ({"SPARK_MASTER": "yarn"}, "SPARK_MASTER: Value error, must be local[N]"),
         ({"SPARK_MASTER": "spark://host"}, "SPARK_MASTER: Value error, must be local[N]"),
         ({"SPARK_REMOTE": "spark://host:7077"}, "SPARK_REMOTE: Value error, must look like sc://HOST:PORT"),
@@ -93,6 +105,17 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, values: dict[
 )
 def test_a_right_setting_is_taken(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
     settings(monkeypatch, **values)
+
+
+def test_the_file_does_not_say_another_environment_than_the_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("DP_ENVIRONMENT=prod\n")
+    monkeypatch.setenv("DP_ENV_FILE", str(file))
+    with pytest.raises(InputError, match="is prod, but this process works in dev: say it in the process environment"):
+        settings(monkeypatch)
+    assert settings(monkeypatch, DP_ENVIRONMENT="prod").dp_environment == "prod"
 
 
 def test_a_folder_may_be_written_as_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
