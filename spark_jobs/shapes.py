@@ -139,7 +139,8 @@ def shape_of(header: Header, layout: Layout, name: str) -> Shape:
             here.append(f"unknown {position}")
             unknown[here[-1]] = title or f"column_{position + 1}"
     if repeated := [title for title, times in Counter(unknown.values()).items() if times > 1]:
-        raise _differs(name, f"two columns are called {repeated[0]}", header, layout)
+        title = NOT_SHOWN if layout.confidential else repeated[0]
+        raise _differs(name, f"two columns are called {title}", header, layout)
     missing = tuple(n for position, n in enumerate(names) if position not in found.values())
     return Shape(replace(layout, columns=header.names, names=tuple(here)), layout, unknown, missing)
 

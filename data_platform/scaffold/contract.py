@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -14,10 +13,10 @@ from data_platform.contracts.model import Contract
 from data_platform.contracts.odcs import SUFFIX, Document
 from data_platform.scaffold.draft import Draft, DraftColumn
 from data_platform.scaffold.names import in_words
+from data_platform.scaffold.personal import is_word
 from data_platform.scaffold.quoting import scalar
 from data_platform.scaffold.reading import UNKNOWN
 
-WORD_OF_VALUES = re.compile(r"[\w .-]{1,24}")
 MOST_WORDS, FEWEST_OF_WORD = 8, 5
 
 
@@ -45,21 +44,21 @@ def _lines(draft: Draft) -> Iterator[str]:
         yield f"# review: {_comment(remark)}"
     yield "apiVersion: v3.1.0"
     yield "kind: DataContract"
-    yield f"id: {draft.dataset}"
-    yield f"name: {in_words(draft.dataset)}"
+    yield f"id: {scalar(draft.dataset)}"
+    yield f"name: {scalar(in_words(draft.dataset))}"
     yield "version: 0.1.0"
     yield "status: draft"
-    yield f"domain: {draft.source}"
+    yield f"domain: {scalar(draft.source)}"
     yield "description:"
     yield f"  purpose: {in_words(draft.dataset)} as {draft.source} delivers them.  # review: what are they for?"
     yield "team:"
-    yield f"  name: {draft.source}"
+    yield f"  name: {scalar(draft.source)}"
     yield "  members:"
     yield f"    - username: {draft.source}@example.com  # review: an address that answers"
     yield "      role: owner"
     yield from _server(draft)
     yield "schema:"
-    yield f"  - name: {draft.dataset}"
+    yield f"  - name: {scalar(draft.dataset)}"
     yield "    physicalType: table"
     yield f"    dataGranularityDescription: {_grain(draft)}"
     if draft.repeated_rows:
@@ -104,7 +103,7 @@ def _column(column: DraftColumn) -> Iterator[str]:
         yield f"      # review: {_comment(remark)}"
     if column.personal:
         yield f"      # review: personal, as {_comment(column.personal.why)}"
-    yield f"      - name: {column.name}"
+    yield f"      - name: {scalar(column.name)}"
     if column.path != column.name:
         yield f"        physicalName: {scalar(column.path)}"
     yield f"        logicalType: {column.kind.logical}"
@@ -140,7 +139,7 @@ def _words(column: DraftColumn) -> list[str]:
     counts = column.found.counts
     if column.personal or column.is_free or column.kind.physical != "text" or not counts or len(counts) > MOST_WORDS:
         return []
-    often = all(n >= FEWEST_OF_WORD and WORD_OF_VALUES.fullmatch(word) for word, n in counts.items())
+    often = all(n >= FEWEST_OF_WORD and is_word(word) for word, n in counts.items())
     return sorted(counts) if often else []
 
 
@@ -148,7 +147,7 @@ def _ours(draft: Draft) -> Iterator[str]:
     yield f"  # {_comment(draft.why_day)}"
     yield f"  - {{property: datasetKind, value: {draft.kind}}}"
     if draft.day:
-        yield f"  - {{property: eventDay, value: {draft.day}}}"
+        yield f"  - {{property: eventDay, value: {scalar(draft.day)}}}"
     else:
         yield "  - {property: extractDay, value: path}"
     if draft.cursor:

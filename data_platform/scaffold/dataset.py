@@ -11,7 +11,7 @@ from typing import Any
 from data_platform.contracts.parts import Dialect
 from data_platform.failures import InputError, PermanentFailure
 from data_platform.file_forms import compression_by_name, form_of, table_format
-from data_platform.scaffold.dialects import Guess, guess_dialects, has_header
+from data_platform.scaffold.dialects import Guess, Header, find_header, guess_dialects, is_identifier
 from data_platform.scaffold.draft import Draft, DraftColumn, day_column
 from data_platform.scaffold.encodings import detect_encoding
 from data_platform.scaffold.keys import find_day, find_grain
@@ -37,6 +37,7 @@ def draft_of_files(source: str, dataset: str, patterns: Sequence[str]) -> Draft:
     sample = take_sample(patterns)
     form = _format(sample)
     fields: list[Field] = []
+    unsure: list[str] = []
     if form in {"parquet", "orc"}:
         dialect, fields = Dialect(), table_fields(sample, form)
     else:
@@ -45,9 +46,11 @@ def draft_of_files(source: str, dataset: str, patterns: Sequence[str]) -> Draft:
         if form == "json":
             fields, dialect = json_fields(sample, encoding), Dialect(encoding=encoding)
         else:
-            fields, dialect = _delimited(sample, encoding)
+            fields, dialect, unsure = _delimited(sample, encoding)
     rows = _read(sample, form, dialect, [f.path for f in fields])
-    return _drafted(source, dataset, sample, form, dialect, fields, rows)
+    draft = _drafted(source, dataset, sample, form, dialect, fields, rows)
+    draft.remarks += unsure
+    return draft
 
 
 def _format(sample: Sample) -> str:
@@ -82,8 +85,8 @@ def _decoded(head: bytes, encoding: str) -> str:
     return head.decode(encoding, errors="replace").removeprefix("\ufeff")
 
 
-def _delimited(sample: Sample, encoding: str) -> tuple[list[Field], Dialect]:
-    """Columns and dialect of delimited text: of the likely dialects the one that the reader takes most rows of."""
+def _delimited(sample: Sample, encoding: str) -> tuple[list[Field], Dialect, list[str]]:
+    """Columns and dialect of delimited text, of the likely ones that which the reader takes most rows of; remarks."""
     text = _lines(sample, sample.files[0], encoding)
     guesses = guess_dialects(text)
     likely = [g for g in guesses if g.score >= LEAST_SCORE * guesses[0].score][:TRIED_DIALECTS]
@@ -96,10 +99,11 @@ def _delimited(sample: Sample, encoding: str) -> tuple[list[Field], Dialect]:
             hint="is it delimited text? What stands above or below its table must go",
         )
     guess = likely[at]
-    header = _has_header(guess, sample, encoding)
-    return [Field(path) for path in _paths(guess, sample, encoding, header=header)], _dialect(
-        guess, encoding, header=header
-    )
+    header = _find_header(guess, sample, encoding)
+    fields = [Field(path) for path in _paths(guess, sample, encoding, header=header.is_there)]
+    taken = "names" if header.is_there else "a row"
+    unsure = [] if header.is_sure else [f"all columns are texts: is the first line {taken}, as is said here?"]
+    return fields, _dialect(guess, encoding, header=header.is_there), unsure
 
 
 def _tried(guess: Guess, sample: Sample, encoding: str) -> float:
@@ -127,9 +131,10 @@ def _first_row(guess: Guess, sample: Sample, file: Path, encoding: str) -> tuple
     return tuple(name.strip() for name in (same.rows[0] if same else text.splitlines()[:1]))
 
 
-def _has_header(guess: Guess, sample: Sample, encoding: str) -> bool:
+def _find_header(guess: Guess, sample: Sample, encoding: str) -> Header:
     others = [_first_row(guess, sample, file, encoding) for file in sample.files[:: max(1, len(sample.files) // 5)]]
-    return has_header(guess.rows, others) or (len(others) > 1 and has_header(guess.rows, others[:1]))
+    of_all = find_header(guess.rows, others)
+    return of_all if of_all.is_there or len(others) == 1 else find_header(guess.rows, others[:1])
 
 
 def _paths(guess: Guess, sample: Sample, encoding: str, *, header: bool) -> list[str]:
@@ -141,19 +146,24 @@ def _paths(guess: Guess, sample: Sample, encoding: str, *, header: bool) -> list
         raise InputError(
             f"{sample.files[0]}:1: column {nameless} has no name", hint="ask the source for a name, or add one"
         )
-    if twin := next((name for name in first if first.count(name) > 1), ""):
-        raise InputError(f"{sample.files[0]}:1: two columns are called {twin!r}", hint="rename one of the two")
     for file in sample.files:
         names = list(_first_row(guess, sample, file, encoding))
         if names != first:
             gone, new = [n for n in first if n not in names], [n for n in names if n not in first]
-            differences = [f"lacks {', '.join(gone)}" if gone else "", f"has {', '.join(new)}" if new else ""]
+            differences = [f"lacks {_told(gone)}" if gone else "", f"has {_told(new)}" if new else ""]
             told = "; ".join(filter(None, differences)) or "has them in another order"
             raise InputError(
                 f"{file}:1: its header differs from that of {sample.files[0]}: it {told}",
                 hint="name files of one layout; those of another are another dataset, or another version of it",
             )
     return first
+
+
+def _told(names: Sequence[str]) -> str:
+    """The names, as far as they are no values of somebody: the line may be a row."""
+    shown = [name for name in names if is_identifier(name)]
+    rest = len(names) - len(shown)
+    return ", ".join([*shown, f"{rest} not shown, which may be values"] if rest else shown)
 
 
 def _read(sample: Sample, form: str, dialect: Dialect, paths: list[str]) -> Rows:

@@ -34,6 +34,8 @@ TYPED = re.compile(
     r"\s*([+-]?[\d.,]*\d|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}.*|true|false|\S+@\S+)\s*", re.IGNORECASE
 )
 NAME_LIKE = re.compile(r"\s*[^\W\d][\w .\-/()%#&$€£:?]{0,62}\s*")
+# One word, or several in small letters. What else a first line holds may be somebody's: `Anna Miller`, `Millerweg 1`.
+IDENTIFIER = re.compile(r"[^\W\d]\w*|[^\W\d_A-Z]+([ ./-][^\W\d_A-Z]+)+")
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,20 @@ def _fits_blanks(rows: Sequence[tuple[str, ...]]) -> float:
     return 0.9 if typed else EPSILON
 
 
-def has_header(rows: Sequence[tuple[str, ...]], first_rows: Sequence[tuple[str, ...]]) -> bool:
+def is_identifier(name: str) -> bool:
+    """Whether a text of a first line is written like a column's name, and unlike a value."""
+    return bool(IDENTIFIER.fullmatch(name))
+
+
+@dataclass(frozen=True)
+class Header:
+    """Whether the first row names the columns, and whether something tells so but the looks of these names."""
+
+    is_there: bool
+    is_sure: bool = True
+
+
+def find_header(rows: Sequence[tuple[str, ...]], first_rows: Sequence[tuple[str, ...]]) -> Header:
     """Whether the first row names the columns.
 
     Args:
@@ -120,16 +135,16 @@ def has_header(rows: Sequence[tuple[str, ...]], first_rows: Sequence[tuple[str, 
     """
     names = [name.strip() for name in rows[0]]
     if any(TYPED.fullmatch(name) for name in names) or len(set(names)) < len(names) or not any(names):
-        return False
+        return Header(is_there=False)
     if not all(NAME_LIKE.fullmatch(name) for name in names if name):
-        return False
+        return Header(is_there=False)
     if len(first_rows) > 1:
-        return len(set(first_rows)) == 1
+        return Header(is_there=len(set(first_rows)) == 1)
     body = [row for row in rows[1:] if len(row) == len(names)]
-    if not body:
-        return True
     columns = list(zip(*body, strict=True))
     filled = [[cell for cell in column if cell.strip()] for column in columns]
     if any(column and all(TYPED.fullmatch(cell) for cell in column) for column in filled):
-        return True
-    return not any(name in column for name, column in zip(names, columns, strict=True))
+        return Header(is_there=True)
+    if any(name in column for name, column in zip(names, columns, strict=False)):
+        return Header(is_there=False)
+    return Header(is_there=sum(map(is_identifier, names)) > len(names) / 2, is_sure=False)

@@ -40,8 +40,15 @@ NAMES: tuple[tuple[str, str, Any], ...] = (
         "hash",
     ),
     (r"ip|ip_?addr(ess)?|client_ip|remote_addr", "an IP address", "hash"),
+    (
+        r"(?<!user_)(cashier|agent|sales_?(rep|person|man)|owner|author|clerk|employee|manager|assignee|operator|driver"
+        r"|teacher|doctor|nurse|waiter|seller|kassierer(in)?|verkaeufer(in)?|mitarbeiter(in)?)(?=\d*$|_name\d*$)",
+        "the name of who does something",
+        "hash",
+    ),
     (r"gender|sex|geschlecht|sexo|religion|ethnicity|nationality", "a trait of a person", "drop"),
 )
+WORD = re.compile(r"(?![^\W\d_]+\.[^\W\d_])[\w.-]{1,24}")  # but for `anna.miller`
 PEOPLE = re.compile(
     r"customer|user|employee|people|person|member|client|patient|contact|staff|subscriber|kunden|mitarbeiter"
 )
@@ -123,6 +130,12 @@ def holds_personal(text: str) -> bool:
         or any(_is_iban(match[0]) for match in IBAN.finditer(text))
         or any(_is_card(match[0]) for match in CARD.finditer(text))
     )
+
+
+def is_word(text: str) -> bool:
+    """Whether a value may be shown: a word that stands for a kind of thing rather than for somebody."""
+    is_capitalised = text[:1].isupper() and text[1:2].islower()
+    return bool(WORD.fullmatch(text)) and not is_capitalised and not holds_personal(text)
 
 
 def _is_card(text: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_platform.scaffold.columns import Column
 from data_platform.scaffold.draft import Draft, DraftColumn
-from data_platform.scaffold.personal import holds_personal
+from data_platform.scaffold.personal import is_word
 from data_platform.settings import get_settings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -123,11 +123,11 @@ def _bins(values: Any, weights: Any, low: float, high: float, *, whole: bool) ->
 
 
 def _bars(found: Column) -> list[dict[str, Any]]:
-    """The most frequent values; a text that stands there seldom may be somebody's, and is shown by its shape only."""
+    """The most frequent words; others, and what stands there seldom, may be somebody's: their shape is shown."""
     if not found.counts:
         return []
     top = found.counts.most_common(BARS)
-    shown = [(value, n) for value, n in top if n >= FEWEST_OF_VALUE and not holds_personal(value)]
+    shown = [(value, n) for value, n in top if n >= FEWEST_OF_VALUE and is_word(value)]
     if not shown or len(found.counts) > found.values / 2:
         return []
     most = shown[0][1]

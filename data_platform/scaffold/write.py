@@ -63,11 +63,20 @@ def write_new(files: Mapping[Path, str]) -> None:
     """Writes files that are not there yet: all of them, or none.
 
     Raises:
-        InputError: when one is there.
+        InputError: when one is there, or cannot be written.
     """
     for path in files:
         if path.exists():
             raise InputError(f"{path} is there already", hint="choose another name, or edit it")
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    begun: list[Path] = []
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            begun.append(path)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        for file in begun:
+            file.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}; nothing was", hint="check its folder and the disk"
+        ) from None

@@ -13,7 +13,10 @@ import pytest
 from data_platform.contracts.lint import lint
 from data_platform.contracts.load import load_contract
 from data_platform.contracts.model import Contract
+from data_platform.failures import InputError
 from data_platform.scaffold.dataset import draft_of_files
+from data_platform.scaffold.personal import is_word
+from data_platform.scaffold.write import write_new
 from tests.unit.scaffold.conftest import Dp
 
 PEOPLE = """Kunden-Nr;Vorname;E-Mail;Tel;Geburtsdatum;Straße;IBAN;Karte;IP;Notiz;Umsatz
@@ -299,3 +302,58 @@ def test_broken_rows_are_counted_and_tolerated(dp: Dp, project: Path, tmp_path: 
     rows = "".join(f"2024-01-01,{n},x\n" for n in range(50))
     contract = contract_of(dp, project, written(tmp_path / "in", a__csv=f"day,n,t\n{rows}2024-01-01,1\n"))
     assert contract.tolerated_broken_share == 0.02
+
+
+@pytest.mark.parametrize("word", ["open", "EUR", "in-store", "v1.2", "3", "part_paid"])
+def test_words_for_kinds_of_things_are_shown(word: str) -> None:
+    assert is_word(word)
+
+
+@pytest.mark.parametrize(
+    "word", ["Anna", "Émile", "Anna Miller", "anna miller", "anna.miller", "A.Miller", "Anna-Lena", "a@b.example", ""]
+)
+def test_what_may_be_a_name_is_not(word: str) -> None:
+    assert not is_word(word)
+
+
+def test_values_of_small_columns_are_words_or_are_not_shown(dp: Dp, project: Path, tmp_path: Path) -> None:
+    lines = [f"{n},{'Anna Miller' if n % 2 else 'Bob Jones'},{'open' if n % 3 else 'paid'}\n" for n in range(40)]
+    for name, title in (("tills", "cashier"), ("desks", "served_by")):
+        pattern = written(tmp_path / name, a__csv=f"no,{title},state\n{''.join(lines)}")
+        contract = contract_of(dp, project, pattern, name=name)
+        (who,) = (c for c in contract.columns if c.name == title)
+        assert bool(who.privacy) == (title == "cashier")
+    files = [*(f for f in project.rglob("*.yaml")), *(tmp_path / "state" / "reports" / "profiles").glob("*.html")]
+    assert len(files) == 4
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert "open" in text
+        assert [name for name in ("Anna", "Miller", "Bob", "Jones") if name in text] == [], file
+
+
+def test_a_line_of_values_names_no_columns(dp: Dp, project: Path, tmp_path: Path) -> None:
+    people = "Anna Miller,Millerweg a,Ort\nBob Jones,Jonesweg b,Dorf\nEve Stone,Stoneweg c,Stadt\n"
+    contract = contract_of(dp, project, written(tmp_path / "in", a__csv=people), name="people")
+    assert [c.name for c in contract.columns] == ["column_1", "column_2", "column_3"]
+    (file,) = project.rglob("people.odcs.yaml")
+    text = file.read_text(encoding="utf-8")
+    assert "# review: all columns are texts: is the first line a row" in text
+    assert [word for word in ("Anna", "Bob", "Millerweg", "Dorf") if word in text] == []
+    named = written(tmp_path / "named", a__csv=f"name,home_street,Town of birth\n{people}")
+    assert [c.name for c in contract_of(dp, project, named, name="named").columns][:2] == ["name", "home_street"]
+
+
+def test_a_header_that_differs_may_be_a_row(dp: Dp, tmp_path: Path) -> None:
+    rows = "Carl Moor,Moorweg d,7\n"
+    pattern = written(tmp_path / "in", a__csv=f"name,street,n\n{rows}", b__csv=f"Anna Miller,street,x\n{rows}")
+    done = dp("dataset", "people", "--source", "shop", "--from", pattern)
+    assert done.exit_code == 2
+    assert "lacks name, n; has x, 1 not shown" in " ".join(done.output.split())
+    assert "Anna" not in done.output
+
+
+def test_all_files_are_written_or_none(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where a folder should be")
+    with pytest.raises(InputError, match=r"a\.sql cannot be written: File exists; nothing was"):
+        write_new({tmp_path / "contracts" / "a.yaml": "a", tmp_path / "models" / "a.sql": "b"})
+    assert not (tmp_path / "contracts" / "a.yaml").exists()
