@@ -7,6 +7,7 @@ What the services need of each other is waited for here, so that they may start 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -140,6 +141,7 @@ STATES = {SET_UP: is_set_up, REGISTERED: is_registered}
 
 def postgres() -> Program:
     """The PostgreSQL of the platform's own package, for the services of this network."""
+    hold_volume(DATA)
     server = EmbeddedPostgres(DATA / "postgres", 5432, SecretStr(os.environ["POSTGRES_SUPERUSER_PASSWORD"]))
     server.init()
     access = "host all all all scram-sha-256"
@@ -147,8 +149,29 @@ def postgres() -> Program:
     if access not in hba.read_text(encoding="utf-8").splitlines():
         with hba.open("a", encoding="utf-8") as file:
             file.write(f"{access}\n")
-    (server.data_dir / "postmaster.pid").unlink(missing_ok=True)  # of a container that is gone: this one has the volume
+    (server.data_dir / "postmaster.pid").unlink(
+        missing_ok=True
+    )  # of a container that is gone: this one holds the volume
     return Program((str(server.programs / "postgres"), "-D", str(server.data_dir), "-c", "listen_addresses=*"))
+
+
+def hold_volume(folder: Path) -> int:
+    """Keeps a folder for this process and what it turns into; returns the file that the system keeps locked for it.
+
+    Raises:
+        TransientFailure: when another container has it.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise TransientFailure(
+            f"another container works on the volume at {folder}",
+            hint="stop it: two servers on one folder would destroy it",
+        ) from None
+    os.set_inheritable(lock, True)
+    return lock
 
 
 def redis() -> Program:
@@ -170,7 +193,7 @@ def set_up() -> Program:
         server.check()
     run_all(preparations(settings), Said())
     write_private(set_up_mark(), version())
-    return Program(("sleep", "infinity"))
+    return Program(("env", "-i", "sleep", "infinity"))  # without the administrator's address
 
 
 class Said(Listener):

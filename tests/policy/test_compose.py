@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from data_platform.failures import TransientFailure
 from data_platform.local.secrets import ensure_compose_file
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +56,8 @@ def program(name: str) -> ModuleType:
     return module
 
 
-SERVICES, CHECKS = program("service").SERVICES, program("healthy").CHECKS
+SERVICE_PROGRAM = program("service")
+SERVICES, CHECKS = SERVICE_PROGRAM.SERVICES, program("healthy").CHECKS
 
 
 def faults(compose: dict[str, Any], known: set[str]) -> list[str]:
@@ -111,6 +114,21 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def test_the_file_keeps_the_rules(known: set[str]) -> None:
     assert faults(COMPOSE, known) == []
     assert COMPOSE["services"].keys() == SERVICES.keys() == CHECKS.keys()
+
+
+def test_sparks_services_hold_the_secret_of_their_cluster_only() -> None:
+    for name, service in COMPOSE["services"].items():
+        if name.startswith("spark-"):
+            assert [key for key in service["environment"] if SECRET.search(key)] == ["SPARK_CLUSTER_SECRET"], name
+
+
+def test_one_container_at_a_time_has_the_databases_volume(tmp_path: Path) -> None:
+    lock = SERVICE_PROGRAM.hold_volume(tmp_path)
+    assert os.get_inheritable(lock), "PostgreSQL takes the place of this process"
+    with pytest.raises(TransientFailure, match="another container works on the volume"):
+        SERVICE_PROGRAM.hold_volume(tmp_path)
+    os.close(lock)
+    os.close(SERVICE_PROGRAM.hold_volume(tmp_path))
 
 
 def test_nothing_is_written_that_no_service_reads(known: set[str]) -> None:
