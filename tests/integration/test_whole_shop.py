@@ -87,9 +87,9 @@ def test_late_events_belong_to_the_day_on_which_they_happened(shop_with_all: tup
 
 def test_fields_that_the_contract_does_not_name_are_kept(shop_with_all: tuple[Platform, Manifest]) -> None:
     with transaction() as connection:
-        rows = query(connection, "select other_fields, device_type, screen_width from raw.web_events")
+        rows = query(connection, "select other_fields, device_type, screen_width_px from raw.web_events")
     assert {r["other_fields"] for r in rows} == {'{"experiment":"a"}', '{"experiment":"b"}'}
-    assert all(r["device_type"] and r["screen_width"] for r in rows)
+    assert all(r["device_type"] and r["screen_width_px"] for r in rows)
 
 
 def test_web_features_are_what_the_events_say(shop_with_all: tuple[Platform, Manifest]) -> None:
