@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
+from data_platform.intervals import REFERENCE_DAY
 from data_platform.runs import STEPS
 from data_platform.warehouse.connection import Connection, query
 
@@ -27,6 +28,7 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
     """Step → its cost in recent published runs; empty before the first.
 
     The steps after ``stage`` are measured by the rows that were staged: what they build follows from these.
+    Runs that staged a reference table are left out: for a few of its rows models are rebuilt whole.
     """
     rows = query(
         connection,
@@ -34,7 +36,11 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
                select run_id, step, max(seconds) filter (where subject = '') as seconds,
                       coalesce(sum(rows_read) filter (where step in ('ingest', 'stage')), 0) as rows
                from ops.run_steps
-               where run_id in (select run_id from ops.runs where state = 'published' order by started_at desc limit %s)
+               where run_id in (
+                   select run_id from ops.runs
+                   where state = 'published' and not jsonb_path_exists(
+                       plan, '$.stage.*.days[*] ? (@ == $day)', jsonb_build_object('day', %s::date))
+                   order by started_at desc limit %s)
                group by run_id, step
            )
            select step.step, step.seconds,
@@ -44,7 +50,7 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
            left join step as ingest on ingest.run_id = step.run_id and ingest.step = 'ingest'
            left join step as stage on stage.run_id = step.run_id and stage.step = 'stage'
            where step.seconds is not null""",
-        (REMEMBERED_RUNS,),
+        (REFERENCE_DAY, REMEMBERED_RUNS),
     )
     measured: dict[str, list[tuple[int, float]]] = {}
     for row in rows:

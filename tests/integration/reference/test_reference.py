@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from data_platform import orchestrate
 from data_platform.cli.main import build_app
+from data_platform.costs import Cost, learn_costs
 from data_platform.intervals import ONE_DAY, REFERENCE_DAY
 from data_platform.rollback import release
 from data_platform.staleness import Stale
@@ -37,6 +38,11 @@ def dp(*arguments: str) -> str:
     assert done.exit_code == 0, done.output
     assert str(REFERENCE_DAY) not in done.output
     return done.output
+
+
+def costs() -> dict[str, Cost]:
+    with transaction() as connection:
+        return learn_costs(connection)
 
 
 def test_a_new_delivery_replaces_the_table_and_a_rollback_restores_it(till: Platform) -> None:
@@ -95,6 +101,7 @@ def test_all_files_that_count_are_the_table(till: Platform) -> None:
     assert rates() == RATES | {"CHF": "1.5", "NOK": "0.1", "DKK": "0.15"}
     assert wrote()["raw.currencies"] == (3, 0, 0)
     assert is_right()
+    assert costs() == {}, "models were rebuilt whole for three rows"
 
     publication = newest_publication()
     land_rates(till, {"CHF": "1.5"}, "francs_again.csv")
@@ -119,4 +126,5 @@ def test_all_files_that_count_are_the_table(till: Platform) -> None:
     assert (held.table, held.what) == ("raw.currencies", "")
     assert "rejected by the gate after stage" in held.reason
     assert is_right()
+    assert costs()["build"].fixed_s > 0, "orders alone were staged"
     assert differences_from_clean_build(LATELY) == {}
