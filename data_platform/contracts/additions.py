@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ import yaml
 from data_platform.contracts.inferred import logical_type, suggested
 from data_platform.contracts.load import load_contract
 from data_platform.contracts.model import RESERVED, Contract
+from data_platform.contracts.names import snake_case
 from data_platform.contracts.positions import position
+from data_platform.contracts.quoting import scalar
 from data_platform.failures import InputError
 
 BY_HAND = "add the lines by hand; `dp contracts drift <dataset>` prints them"
@@ -37,8 +38,8 @@ def lines_of(contract: Contract, additions: Iterable[Addition]) -> list[str]:
         taken.add(name)
         physical = suggested(addition.inferred or "text")
         lines += [
-            f"- name: {_quoted(name)}  # review: {addition.seen}",
-            *([] if name == addition.delivered else [f"  physicalName: {_quoted(addition.delivered)}"]),
+            f"- name: {scalar(name)}  # review: {addition.seen}",
+            *([] if name == addition.delivered else [f"  physicalName: {scalar(addition.delivered)}"]),
             f"  logicalType: {logical_type(physical)}",
             f"  physicalType: {physical}  # review: as found, {addition.inferred or 'without a value'}",
             "  description: New in the delivery.  # review: say what a value means",
@@ -86,15 +87,11 @@ def _place(text: str, contract: Contract) -> tuple[int, int]:
 
 def _free_name(delivered: str, taken: Iterable[str]) -> str:
     """A column's name made of the delivered one; the last part of a way, or all of it, or with a number."""
-    whole = [re.sub(r"[^a-z0-9]+", "_", part.casefold()).strip("_") for part in delivered.split(".")]
+    whole = [snake_case(part) for part in delivered.split(".")]
     candidates = [whole[-1], "_".join(filter(None, whole))]
     candidates += [f"{candidates[1]}_{number}" for number in range(2, 1000)]
     named = (name if re.match("[a-z]", name) else f"column_{name}".rstrip("_") for name in candidates)
     return next(name for name in named if name not in taken)
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z][\w.]*", text) and yaml.safe_load(text) == text else json.dumps(text)
 
 
 def _replace(file: Path, content: bytes) -> None:

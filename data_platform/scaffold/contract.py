@@ -11,10 +11,10 @@ import yaml
 from data_platform.contracts.load import LOADER
 from data_platform.contracts.model import Contract
 from data_platform.contracts.odcs import SUFFIX, Document
+from data_platform.contracts.quoting import scalar
 from data_platform.scaffold.draft import Draft, DraftColumn
 from data_platform.scaffold.names import in_words
 from data_platform.scaffold.personal import is_word
-from data_platform.scaffold.quoting import scalar
 from data_platform.scaffold.reading import UNKNOWN
 
 MOST_WORDS, FEWEST_OF_WORD = 8, 5

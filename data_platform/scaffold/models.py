@@ -13,9 +13,9 @@ from data_platform.contracts.compile.dbt import staging_name
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Column, Contract
 from data_platform.contracts.odcs import SUFFIX
+from data_platform.contracts.quoting import scalar
 from data_platform.failures import InputError
 from data_platform.scaffold.names import check_name, in_words
-from data_platform.scaffold.quoting import scalar
 from data_platform.settings import get_settings
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 
 from data_platform.contracts.consistency import LONGEST_NAME
 from data_platform.contracts.model import RESERVED
+from data_platform.contracts.names import snake_case
 from data_platform.contracts.parts import NAME
 from data_platform.failures import InputError
 
 LONGEST_COLUMN = 50  # `_hash` may follow, and Postgres cuts at 63
-SPELLED = str.maketrans(
-    {"ß": "ss", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "ä": "ae", "ö": "oe", "ü": "ue", "#": " no ", "%": " percent "}
-)
 
 
 def check_name(name: str, what: str) -> str:
@@ -34,13 +30,6 @@ def check_name(name: str, what: str) -> str:
             hint=f"call it {like}",
         )
     return name
-
-
-def snake_case(text: str) -> str:
-    """Letters and digits of a name, with underscores between its words."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).lower().translate(SPELLED)
-    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
 def column_names(delivered: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
