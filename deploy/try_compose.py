@@ -260,7 +260,7 @@ def published_here(compose: Compose, folder: Path, *, history: bool) -> Totals:
     """What the embedded PostgreSQL of this machine publishes with the same keys, from what it lands in landing."""
     settings = folder / "embedded.env"
     known = dotenv_values(compose.env_file)
-    keys = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "BUSINESS_DATE_OFFSET_DAYS")
+    keys = ("PRIVACY_HASH_KEY", "QUARANTINE_KEY", "VAULT_KEY", "BUSINESS_DATE_OFFSET_DAYS")
     write_private(settings, "".join(f"{key}={known[key]}\n" for key in keys))
     own = ("env", f"DP_ENV_FILE={settings}", f"STATE_DIR={folder / 'state'}", f"LANDING_URL={folder / 'landing'}")
     dp = str(Path(sys.executable).with_name("dp"))

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 import yaml
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from data_platform.failures import TransientFailure
 from data_platform.local.secrets import ensure_compose_file
+from data_platform.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -44,6 +46,9 @@ SERVICE = {
 HEALTH = {"interval", "retries", "start_period", "test", "timeout"}
 SECRET = re.compile(r"PASSWORD|SECRET|_KEY|TOKEN|ADMIN_URL")
 VARIABLE = re.compile(r"\$\{(\w+)([^}]*)\}")
+# What the platform encrypts and hashes with, wherever it runs.
+PLATFORM = "DP_ENVIRONMENT"
+KEYS = {n.upper() for n, f in Settings.model_fields.items() if f.annotation is SecretStr and n.endswith("_key")}
 
 
 def program(name: str) -> ModuleType:
@@ -71,7 +76,7 @@ def faults(compose: dict[str, Any], known: set[str]) -> list[str]:
     found += [f"{name} is not written" for name, rest in VARIABLE.findall(text) if rest == ":?" and name not in known]
     found += [f"{name} has a default" for name, rest in VARIABLE.findall(text) if rest != ":?" and SECRET.search(name)]
     for name, service in compose["services"].items():
-        found += [f"{name}: {fault}" for fault in (*_form(service, compose), *_safety(service))]
+        found += [f"{name}: {fault}" for fault in (*_form(service, compose), *_safety(service), *_keys(service))]
         if service.get("command") != [name] or name not in SERVICES:
             found.append(f"{name}: service.py does not know it")
     return found
@@ -104,6 +109,12 @@ def _safety(service: dict[str, Any]) -> list[str]:
     return found
 
 
+def _keys(service: dict[str, Any]) -> list[str]:
+    """A service that runs the platform knows its environment's name, and needs all its keys."""
+    environment = service.get("environment", {})
+    return [f"{key} is not passed" for key in sorted(KEYS - environment.keys())] if PLATFORM in environment else []
+
+
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     file = tmp_path_factory.mktemp("compose") / "env"
@@ -129,6 +140,11 @@ def test_one_container_at_a_time_has_the_databases_volume(tmp_path: Path) -> Non
         SERVICE_PROGRAM.hold_volume(tmp_path)
     os.close(lock)
     os.close(SERVICE_PROGRAM.hold_volume(tmp_path))
+
+
+def test_the_keys_of_pseudonyms_quarantine_and_vault_are_among_those_that_are_passed() -> None:
+    assert {"PRIVACY_HASH_KEY", "QUARANTINE_KEY", "VAULT_KEY"} <= KEYS
+    assert sum(PLATFORM in service.get("environment", {}) for service in COMPOSE["services"].values()) > 1
 
 
 def test_nothing_is_written_that_no_service_reads(known: set[str]) -> None:
@@ -171,6 +187,8 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             change("services/redis/environment/REDIS_PASSWORD", "${REDIS_PASSWORD:-redis}"),
             "redis: REDIS_PASSWORD has a default",
         ),
+        (change("services/airflow-worker/environment/VAULT_KEY", None), "airflow-worker: VAULT_KEY is not passed"),
+        (change("services/set-up/environment/QUARANTINE_KEY", None), "set-up: QUARANTINE_KEY is not passed"),
         (change("services/redis/environment/OTHER", "${OTHER:?}"), "OTHER is not written"),
     ],
 )
