@@ -24,12 +24,14 @@ class Span(NamedTuple):
 AT = r"\s?@\s?|\s*[(\[{<]\s*(?:at|@|ät)\s*[)\]}>]\s*"
 DOT = r"\.|\s*[(\[{<]\s*(?:dot|punkt|point|\.)\s*[)\]}>]\s*"
 SPOKEN = rf"(?:{DOT}|\s+dot\s+)"
+# As many more words as a spoken address has: without a limit, each of a long text's would be a beginning.
+MORE = "{0,8}"
 LABEL = r"\w(?:[\w-]*\w)?"
 # Local parts as RFC 5322 has them; any top-level domain, as an intranet's stands in no list.
 LOCAL = r"[\w!#$%&'*+/=?^`{|}~-]"
 EMAIL = re.compile(
     rf"(?<![\w.!#$%&'*+/=?^`{{|}}~-]){LOCAL}++(?:\.{LOCAL}++)*+(?:{AT})(?:{LABEL}(?:(?:{DOT}){LABEL})+|\[[\d.:a-f]+\])"
-    rf"|(?<![\w.+-])[\w+-]++(?:{SPOKEN}[\w+-]++)*\s+at\s+{LABEL}(?:{SPOKEN}{LABEL})*\s+dot\s+[a-z]{{2,}}\b"
+    rf"|(?<![\w.+-])[\w+-]++(?:{SPOKEN}[\w+-]++){MORE}\s+at\s+{LABEL}(?:{SPOKEN}{LABEL}){MORE}\s+dot\s+[a-z]{{2,}}\b"
     r'|"[^"\n]{1,64}"@[\w.-]+\.\w+',
     re.IGNORECASE,
 )
