@@ -60,7 +60,7 @@ class Manifest(_Part):
         taken_at: time of the snapshot of the warehouse.
         publication_id: the last publication in it.
         settings: those of ``SAME_SETTINGS``, as text.
-        keys: name to keyed digest of each of ``KEYS``.
+        keys: name to keyed digest of each of ``KEYS`` that was there.
         databases: database to table (``schema.name``) to what it held.
         lake: Delta table (relative to the lake) to its version.
         files: every other file of the backup.
@@ -151,8 +151,8 @@ def _damaged(backup: Path, manifest: Manifest) -> Iterable[str]:
 
 
 def fingerprints_of_keys(settings: Settings) -> dict[str, str]:
-    """Name to keyed digest of each of ``KEYS``."""
-    return {name: _fingerprint(name, _value(settings, name)) for name in KEYS}
+    """Name to keyed digest of each of ``KEYS`` that is there."""
+    return {name: _fingerprint(name, key) for name in KEYS if (key := _value(settings, name))}
 
 
 def _fingerprint(name: str, key: str) -> str:
@@ -166,7 +166,8 @@ def settings_to_keep(settings: Settings) -> dict[str, str]:
 
 def secrets_to_keep(settings: Settings) -> str:
     """The lines of ``.env`` that no set-up can make anew."""
-    lines = [f"{name}={_value(settings, name)}\n" for name in (*KEYS, *SAME_SETTINGS)]
+    # An empty key would stand in the way of the one that a set-up makes.
+    lines = [f"{name}={value}\n" for name in (*KEYS, *SAME_SETTINGS) if (value := _value(settings, name))]
     return (
         "# What a restored platform needs of the old one; stands in for its .env. Keep it apart from the backup.\n"
         + "".join(lines)
