@@ -25,6 +25,9 @@ SPARK_IS_GONE = re.compile(
     r"StatusCode\.UNAVAILABLE|failed to connect|Connection (?:refused|reset)|Socket closed"
     r"|SESSION_(?:CHANGED|NOT_FOUND)"
 )
+# What a worker of Spark's raised, as its client passes it on.
+OF_A_WORKER = re.compile(rf"{TransientFailure.__module__}\.{TransientFailure.__name__}: (.+)")
+TRY_AGAIN = "try again; if it does not answer, start it with `make up` (`make status` tells what runs)"
 TRANSIENT = {errorcodes.LOCK_NOT_AVAILABLE, errorcodes.TOO_MANY_CONNECTIONS, None}
 
 
@@ -48,10 +51,11 @@ def explain(error: Exception) -> PlatformError | None:
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or NO_SPACE in str(error):
         place = f" at {error.filename}" if isinstance(error, OSError) and error.filename else ""
         return _disk_is_full(f"the disk is full{place}")
-    if type(error).__module__.startswith(("pyspark.", "grpc")) and SPARK_IS_GONE.search(str(error)):
-        return TransientFailure(
-            "Spark broke off", hint="try again; if it does not answer, start it with `make up` (`make status` tells)"
-        )
+    if type(error).__module__.startswith(("pyspark.", "grpc")):
+        if found := OF_A_WORKER.search(str(error)):
+            return TransientFailure(found[1], hint=TRY_AGAIN)
+        if SPARK_IS_GONE.search(str(error)):
+            return TransientFailure("Spark broke off", hint=TRY_AGAIN)
     return None
 
 
@@ -62,10 +66,7 @@ def _explain_database(error: psycopg2.Error) -> PlatformError | None:
     if error.pgcode is None and not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return None  # a mistake in how we use the driver
     if error.pgcode in TRANSIENT or (error.pgcode or "")[:2] in TRANSIENT_CLASSES:
-        return TransientFailure(
-            f"the warehouse broke off: {reason}",
-            hint="try again; if it does not answer, start it with `make up` (`make status` tells what runs)",
-        )
+        return TransientFailure(f"the warehouse broke off: {reason}", hint=TRY_AGAIN)
     return None
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -148,14 +148,12 @@ def decrypt(token: bytes, key: bytes, *, name: str = "QUARANTINE_KEY") -> str:
         raise InputError(f"the text was encrypted with another {name}", hint="restore that key in .env") from None
 
 
-def protect_batches(
-    batches: Iterable[pa.RecordBatch],
-    hashed: Sequence[str],
-    pseudonyms: bytes,
-    raw_text: bytes,
-    tokenised: Sequence[str] = (),
-) -> Iterator[pa.RecordBatch]:
-    """Arrow batches with pseudonyms in the columns ``hashed``, tokens in ``tokenised``, and ``raw`` encrypted.
+def batch_protector(
+    hashed: Sequence[str], pseudonyms: bytes, raw_text: bytes, tokenised: Sequence[str] = ()
+) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
+    """Gives Arrow batches pseudonyms in the columns ``hashed``, tokens in ``tokenised``, and encrypts ``raw``.
+
+    Make it once a task: it remembers the values that it has seen.
 
     Args:
         pseudonyms: key of the pseudonyms, and of the tokens' key.
@@ -171,14 +169,18 @@ def protect_batches(
     def remembered_token(text: str) -> str:
         return token(text, tokens)
 
-    for batch in batches:
+    encrypt = encrypter(raw_text)
+
+    def protect(batch: pa.RecordBatch) -> pa.RecordBatch:
         for name in hashed:
             batch = map_column(batch, name, remembered)
         for name in tokenised:
             batch = map_column(batch, name, remembered_token)
         if batch.column("raw").null_count < batch.num_rows:
-            batch = map_column(batch, "raw", encrypter(raw_text))
-        yield batch
+            batch = map_column(batch, "raw", encrypt)
+        return batch
+
+    return protect
 
 
 def map_column(batch: pa.RecordBatch, name: str, change: Callable[[str], str]) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from data_platform.privacy import REMEMBERED, hash_key, protect_batches, quarantine_key, vault_key
+from data_platform.privacy import REMEMBERED, batch_protector, hash_key, quarantine_key, vault_key
 from data_platform.redaction.known import Known, Value
 from data_platform.redaction.text import NOBODY, redact
 from data_platform.vault_records import Findings, Kept, Record, Sealer, known_values
@@ -98,14 +98,13 @@ def plain_columns(contract: Contract) -> dict[str, str]:
 def protect_rows(batches: Iterable[pa.RecordBatch], protection: Protection) -> Iterator[pa.RecordBatch]:
     """Safe batches, each followed by one of notes where there is something to note; plain columns are gone."""
     notes = Notes(protection) if protection.uses_vault or protection.redacted else None
+    protect = batch_protector(protection.hashed, protection.pseudonyms, protection.raw_text, protection.tokenised)
     for batch in batches:
         noted: dict[int, Note] = {}
         if notes:
             noted, batch = notes.take(batch)
         batch = batch.drop_columns([n for n in batch.schema.names if n.startswith(PLAIN)])
-        yield from protect_batches(
-            [batch], protection.hashed, protection.pseudonyms, protection.raw_text, protection.tokenised
-        )
+        yield protect(batch)
         if noted:
             yield _as_rows(noted, batch.schema)
 
@@ -209,9 +208,9 @@ class Notes:
 
     def _ask_for(self, subjects: set[int]) -> None:
         """Reads what the vault knows of these subjects, unless it was read for an earlier batch."""
-        import psycopg2
-
+        from data_platform.causes import explained
         from data_platform.vault import known_records
+        from data_platform.warehouse.connection import connect
 
         if len(self._values) > SUBJECTS_AT_ONCE:
             self._values.clear()
@@ -219,7 +218,7 @@ class Notes:
         unasked = subjects - self._values.keys()
         if not unasked:
             return
-        with closing(psycopg2.connect(**self._of.warehouse, application_name="dp redact")) as connection:
+        with explained(), closing(connect(self._of.warehouse, application="dp redact")) as connection:
             found = known_records(connection, unasked)
         for subject in unasked:
             records = found.get(subject, [])

@@ -30,10 +30,18 @@ def open_connection(role: str = "platform", *, application: str = "dp") -> Conne
         PermanentFailure: when its disk is full.
         TransientFailure: when the server does not answer; says how to start it.
     """
-    parameters = get_settings().warehouse_parameters(role)
+    return connect(get_settings().warehouse_parameters(role), application=application)
+
+
+def connect(parameters: Mapping[str, Any], *, application: str) -> Connection:
+    """As ``open_connection``, where there are no settings: Spark's workers are told how.
+
+    Raises:
+        PermanentFailure, TransientFailure: as ``open_connection``.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            connection = psycopg2.connect(**parameters, application_name=application, connect_timeout=5)  # type: ignore[call-overload]
+            connection = psycopg2.connect(**parameters, application_name=application, connect_timeout=5)
             connection.set_session(autocommit=False)
             return connection
         except psycopg2.OperationalError as error:

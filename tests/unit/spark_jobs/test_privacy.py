@@ -13,11 +13,11 @@ from cryptography.fernet import Fernet
 
 from data_platform.failures import InputError
 from data_platform.privacy import (
+    batch_protector,
     decrypt,
     encrypter,
     hash_key,
     normalise,
-    protect_batches,
     pseudonym,
     quarantine_key,
     token,
@@ -73,7 +73,7 @@ def test_batches_hold_pseudonyms_and_encrypted_raw_text_only() -> None:
     raw_key = Fernet.generate_key()
     batch = pa.record_batch({"email": ["a@x.org", None, "A@X.org"], "raw": [None, "7,b@x.org", None], "n": [1, 2, 3]})
 
-    (safe,) = protect_batches(iter([batch]), ["email"], KEY, raw_key)
+    safe = batch_protector(["email"], KEY, raw_key)(batch)
 
     hashes = safe.column("email").to_pylist()
     assert hashes == [pseudonym("a@x.org", KEY), None, hashes[0]]

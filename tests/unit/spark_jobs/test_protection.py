@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 from cryptography.fernet import Fernet
 
+from data_platform import privacy
 from data_platform.privacy import pseudonym, token, token_key
 from data_platform.vault_records import Kept, open_record
 from spark_jobs.protection import NOTE, NOTE_LINE, PLAIN, Note, Protection, protect_rows, read_note
@@ -95,3 +97,16 @@ def test_two_batches_that_found_other_records_known_leave_none_behind() -> None:
     note.add_subject(2, 0)
     assert note.subjects == {1: None, 2: 0}
     assert read_note(note.text()) == note
+
+
+def test_a_task_makes_each_pseudonym_once_however_many_batches_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(value: str, key: bytes) -> str:
+        made.append(value)
+        return pseudonym(value, key)
+
+    monkeypatch.setattr(privacy, "pseudonym", counted)
+    (first, second), _ = taken(batch(1), batch(2))
+    assert first.column("phone_hash") == second.column("phone_hash")
+    assert made.count("030 5551234") == 1
