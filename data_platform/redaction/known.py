@@ -39,6 +39,7 @@ LINE_ENDS = re.compile(r"[\n\r,;|]+|\bc/o\b", re.IGNORECASE)
 DIGITS = re.compile(r"\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d)+")
 FEWEST_DIGITS = 7
 LONG_PART = 4
+PARTS = re.compile(r"[\s\u2010-\u2015-]+")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -99,6 +100,13 @@ class Value:
     since: datetime | None = None
 
 
+# Scripts without blanks between words (and Hangul, whose words take endings): a name stands inside of a word there.
+UNSPACED = re.compile(
+    r"\d*(?:[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]\d*){2,}"
+)
+NUMERALS = "0123456789"
+
+
 class Known:
     """What is known of one person, ready to be looked for.
 
@@ -119,12 +127,15 @@ class Known:
                     _add(self._numbers, digits[-FEWEST_DIGITS:], kind, value.since)
             for words in _terms_of(value):
                 _add(self._terms, "".join(words), kind, value.since)
+        self._unspaced = sorted(filter(_is_unspaced, self._terms), key=len, reverse=True)
         self._beginnings = {term[:length] for term in self._terms for length in range(1, len(term) + 1)}
 
     def find(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
-        """Spans of the text, each with when its value came; only numbers overlap others."""
+        """Spans of the text, each with when its value came; words overlap none but what stands inside of words."""
         if self._numbers:
             yield from self._find_numbers(text)
+        if self._unspaced:
+            yield from self._find_unspaced(text)
         words = words_of(text) if self._terms else []
         place = 0
         while place < len(words):
@@ -139,19 +150,44 @@ class Known:
     def _longest_term(self, words: list[Word], place: int) -> tuple[int, str, datetime | None] | None:
         found, letters = None, ""
         for last in range(place, len(words)):
-            letters += words[last].text
-            if term := self._terms.get(letters) or self._terms.get(_without_s(letters)):
+            before, letters = letters, letters + words[last].text
+            term = self._terms.get(letters) or self._terms.get(_without_s(letters))
+            if term := term or self._name_of_account(before, words[last].text):
                 found = (last, *term)
             if letters not in self._beginnings:
                 break
         return found
 
+    def _name_of_account(self, before: str, word: str) -> tuple[str, datetime | None] | None:
+        """The name with digits right behind it, as accounts are called: annquill99."""
+        name = word.rstrip(NUMERALS)
+        term = self._terms.get(before + name) if name and name != word else None
+        return term if term and term[0] == PLACEHOLDERS["name"] else None
+
     def _find_numbers(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
         for match in DIGITS.finditer(text):
-            digits = "".join(c for c in match[0] if c.isdigit())
-            if found := self._numbers.get(digits[-FEWEST_DIGITS:]):
-                start = match.start() - (1 if text[: match.start()].endswith(("+", "(")) else 0)
-                yield Span(start, match.end(), found[0]), found[1]
+            places = [place for place in range(*match.span()) if text[place].isdigit()]
+            digits = "".join(text[place] for place in places)
+            start = match.start() - (text[max(0, match.start() - 1) : match.start()] in {"+", "("})
+            for number, found in self._numbers.items():
+                if (at := digits.rfind(number)) >= 0:
+                    end = places[at + len(number) - 1] + 1
+                    while end < match.end() and text[end].isdigit():
+                        end += 1
+                    yield Span(start, end, found[0]), found[1]
+
+    def _find_unspaced(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
+        placed = [(letter, place) for place, c in enumerate(text) for letter in _folded(c) if letter != " "]
+        letters = "".join(letter for letter, _ in placed)
+        for term in self._unspaced:
+            at = letters.find(term)
+            while at >= 0:
+                kind, since = self._terms[term]
+                end = placed[at + len(term) - 1][1] + 1
+                while end < len(text) and unicodedata.category(text[end]).startswith("M"):
+                    end += 1
+                yield Span(placed[at][1], end, kind), since
+                at = letters.find(term, at + len(term))
 
 
 def _add(terms: dict[str, tuple[str, datetime | None]], term: str, kind: str, since: datetime | None) -> None:
@@ -159,6 +195,10 @@ def _add(terms: dict[str, tuple[str, datetime | None]], term: str, kind: str, si
     before = terms.get(term)
     if before is None or (since is not None and before[1] is not None and since < before[1]):
         terms[term] = (before[0] if before else kind, since)
+
+
+def _is_unspaced(term: str) -> bool:
+    return bool(UNSPACED.fullmatch(unicodedata.normalize("NFC", term)))
 
 
 def _without_s(word: str) -> str:
@@ -173,6 +213,7 @@ def _terms_of(value: Value) -> Iterator[Words]:
         if value.kind == "name":
             yield from _name(fold(spelling))
             yield from _name(tuple("".join(fold(part)) for part in spelling.split()))
+            yield from _name(tuple("".join(fold(part)) for part in PARTS.split(spelling)))
         elif value.kind == "address":
             for line in LINE_ENDS.split(spelling):
                 yield from _address(fold(line))
@@ -188,6 +229,7 @@ def _name(words: Words) -> Iterator[Words]:
     first, last = words[0], words[-1]
     initials = tuple(w[0] for w in words[:-1])
     yield from (words, (*words[1:], first), (last, *words[:-1]), (first, last), words[1:], words[:-1])
+    yield from ((initials[0], w) for w in words[1:] if w not in PARTICLES)
     yield from ((*initials, last), (initials[0], last), (last, *initials), (last, initials[0]), (first, last[0]))
 
 

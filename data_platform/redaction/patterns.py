@@ -21,23 +21,25 @@ class Span(NamedTuple):
     kind: str
 
 
-AT = r"\s?@\s?|\s*[(\[{<]\s*(?:at|@|ät)\s*[)\]}>]\s*"
+AT = r"\s?[@\uff20\ufe6b]\s?|\s*[(\[{<]\s*(?:at|@|ät)\s*[)\]}>]\s*"
 DOT = r"\.|\s*[(\[{<]\s*(?:dot|punkt|point|\.)\s*[)\]}>]\s*"
 SPOKEN = rf"(?:{DOT}|\s+dot\s+)"
 # As many more words as a spoken address has: without a limit, each of a long text's would be a beginning.
 MORE = "{0,8}"
 LABEL = r"\w(?:[\w-]*\w)?"
 # Local parts as RFC 5322 has them; any top-level domain, as an intranet's stands in no list.
-LOCAL = r"[\w!#$%&'*+/=?^`{|}~-]"
+# Dots stand anywhere: people misplace them.
+LOCAL = r"[\w.!#$%&'*+/=?^`{|}~-]"
 EMAIL = re.compile(
-    rf"(?<![\w.!#$%&'*+/=?^`{{|}}~-]){LOCAL}++(?:\.{LOCAL}++)*+(?:{AT})(?:{LABEL}(?:(?:{DOT}){LABEL})+|\[[\d.:a-f]+\])"
+    rf"(?<!{LOCAL}){LOCAL}++(?:{AT})(?:{LABEL}(?:(?:{DOT}){LABEL})+|\[[\d.:a-f]+\])"
+    rf"|(?<![\w.+-])[\w.+-]++%40{LABEL}(?:\.{LABEL})+"  # of an address of the web
     rf"|(?<![\w.+-])[\w+-]++(?:{SPOKEN}[\w+-]++){MORE}\s+at\s+{LABEL}(?:{SPOKEN}{LABEL}){MORE}\s+dot\s+[a-z]{{2,}}\b"
     r'|"[^"\n]{1,64}"@[\w.-]+\.\w+',
     re.IGNORECASE,
 )
-IP = re.compile(r"(?<![\w.:])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F.]*|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\w)")
-# Groups of digits as people write long numbers: with a blank, a hyphen, a dot or a line break between.
-DIGIT_GROUPS = re.compile(r"(?<![\w])\d+(?:[\s.\u2010-\u2015-]{1,2}\d+)*(?![\w])")
+IP = re.compile(r"(?<![\w.:])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F.]*|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)")
+# Groups of digits as people write long numbers: with a blank, a hyphen, a stroke, a dot or a line break between.
+DIGIT_GROUPS = re.compile(r"(?<![\w])\d+(?:[\s./\u2010-\u2015-]{1,2}\d+)*(?![\w])")
 GROUP = re.compile(r"\d+")
 CARD_DIGITS = range(13, 20)
 CARD_BEGINNINGS = re.compile(r"4|5[0-8]|6|3[04-9]|2(?:2[2-9]|[3-6]|7[01]|720)")
@@ -50,17 +52,18 @@ LONG_DATE = re.compile(
 )
 SHORT_DATE = re.compile(rf"{MONTH_OR_DAY}{SEPARATOR}{MONTH_OR_DAY}{SEPARATOR}\d\d{DATE_ENDS}")
 EXTENSION = r"(?:\s*(?:x|ext\.?|extension|durchwahl|poste)\s*\d{1,5})?"
-BLANK = r"[ .\-/\u00a0\u202f\u2010-\u2015]"
+BLANK = r"[ \t.\-/\u00a0\u202f\u2010-\u2015]"
 NUMBER = rf"\d(?:{BLANK}{{0,2}}+\(?+\d++\)?+)++"
 # Each with how many digits it must have at least, and may have at most.
 TELEPHONES = (
     # +44 20 7946 0958, 0044 (0)20 …: a country's number
     (re.compile(rf"(?<![\w+])\+{BLANK}?{NUMBER}{EXTENSION}"), 9, 15),
     (re.compile(rf"(?<![\w+])00{BLANK}?{NUMBER}{EXTENSION}"), 11, 17),
-    # (555) 010-1234, 555.010.1234, 1-555-010-1234
+    # (555) 010-1234, (555)0101234, 555.010.1234, 1-555-010-1234
     (
         re.compile(
-            rf"(?<![\w.,+])(?:1{BLANK})?(?:\(\d{{3}}\){BLANK}?|\d{{3}}{BLANK})\d{{3}}{BLANK}\d{{4}}(?!\w|[.,]\d){EXTENSION}"
+            rf"(?<![\w.,+])(?:1{BLANK})?(?:\(\d{{3}}\){BLANK}?\d{{3}}{BLANK}?|\d{{3}}{BLANK}\d{{3}}{BLANK})\d{{4}}"
+            rf"(?!\w|[.,]\d){EXTENSION}"
         ),
         10,
         16,
@@ -83,6 +86,14 @@ TOLD_TELEPHONE = re.compile(
     re.IGNORECASE,
 )
 TOLD_DIGITS = (6, 17)
+# 5551234567: ten digits of the United States may be anything, unless somebody speaks of telephones nearby.
+TEN_DIGITS = re.compile(r"(?<![\w.,+-])(?:1[2-9]|[2-9])\d{9}(?!\w|[.,-]\d)")
+TELEPHONING = re.compile(
+    r"\b(?:(?:tele)?phone|tel|mobile|cell(?:phone)?|fax|sms|whatsapp|call(?:ed|ing|s)?|ring|rang|dial(?:l?ed)?|text(?:ed)?"
+    r"|reach(?:ed)?|telefon|handy|mobil|anrufen|t\u00e9l\u00e9phone|appele[rz])\b",
+    re.IGNORECASE,
+)
+NEARBY = 40  # characters
 
 
 def find(text: str) -> Iterator[Span]:
@@ -174,6 +185,9 @@ def _telephones(text: str) -> Iterator[Span]:
             yield from _telephone(match[0], match.start(), *limits)
     for match in TOLD_TELEPHONE.finditer(text):
         yield from _telephone(match[1], match.start(1), *TOLD_DIGITS)
+    for match in TEN_DIGITS.finditer(text):
+        if TELEPHONING.search(text, max(0, match.start() - NEARBY), match.end() + NEARBY):
+            yield Span(*match.span(), "PHONE")
 
 
 def _telephone(found: str, start: int, fewest: int, most: int) -> Iterator[Span]:

@@ -103,13 +103,14 @@ def _email(rng: random.Random, first: str, last: str) -> str:
     local = rng.choice((f"{first}.{last}", f"{first[0]}{last}", f"{first}_{last}+shop", f"{last}{rng.randint(1, 99)}"))
     local = local.lower().replace(" ", "").replace("'", "").encode("ascii", "ignore").decode() or "me"
     host = rng.choice((*names.MAIL_DOMAINS, "mail.example.co.uk", "xn--80ak6aa92e.example", "firma-gmbh.example"))
-    form = rng.choice(("{}@{}", "{}@{}", "{}@{}", "{} (at) {}", "{}[at]{}", "<{}@{}>"))
+    local = rng.choice((local, local, local, f".{local}", f"{local}.", local.replace(".", "..")))
+    form = rng.choice(("{}@{}", "{}@{}", "{}@{}", "{} (at) {}", "{}[at]{}", "<{}@{}>", "{}%40{}", "{}\uff20{}"))
     address = form.format(local, host)
     return rng.choice((address, address.upper())) if form == "{}@{}" else address
 
 
 def _grouped(rng: random.Random, digits: str, sizes: tuple[int, ...]) -> str:
-    separator, parts, place = rng.choice((" ", "-", "")), [], 0
+    separator, parts, place = rng.choice((" ", "-", "", "/")), [], 0
     for size in sizes:
         parts.append(digits[place : place + size])
         place += size
@@ -175,6 +176,8 @@ def _phone(rng: random.Random) -> str:
             f"0301/555{digits(4)}",
             f"(030) 555 {digits(4)}",
             f"555-010-{digits(4)} ext. {digits(2)}",
+            f"(555)010{digits(4)}",
+            f"+44\t20 {digits(4)} {digits(4)}",
         )
     )
     return rng.choice((own, common))
@@ -195,6 +198,8 @@ def _own_name(rng: random.Random, first: str, last: str) -> str:
             f"{first} {last[0]}.",
             f"{first} {last}".replace("'", "\u2019"),
             f"{first} {last}".replace("'", ""),
+            f"{first}{rng.randint(1, 99)}",
+            f"{first}{last}{rng.randint(1, 99)}",
         )
     )
     return rng.choice((form, form.upper(), form.lower(), form.translate(plain)))

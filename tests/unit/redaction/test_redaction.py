@@ -64,6 +64,13 @@ def test_all_of_what_generated_letters_hold_is_found_and_hardly_anything_else() 
         ("from ::1, 2001:db8::1 or 10.0.0.1. At 10:30:45", "from <IP>, <IP> or <IP>. At 10:30:45"),
         ("(555) 010-1234 or +44 (0)20 7946 0958 1998-01-05", "<PHONE> or <PHONE> 1998-01-05"),
         ("01.23.45.67.89 or 01-23-45-67-89 on 05.01.1998 10", "<PHONE> or <PHONE> on 05.01.1998 10"),
+        (".john@x.example, john..doe@x.example, john.@x.example", "<EMAIL>, <EMAIL>, <EMAIL>"),
+        ("write me...john@x.example", "write <EMAIL>"),
+        ("?to=john%40x.example, a%40b@x.example, john\uff20x.example", "?to=<EMAIL>, <EMAIL>, <EMAIL>"),
+        ("call 5551234567, ring 5551234567, text 5551234567", "call <PHONE>, ring <PHONE>, text <PHONE>"),
+        ("5551234567 is my mobile; (555)0101234", "<PHONE> is my mobile; <PHONE>"),
+        ("from +44\t20 7946 0958", "from <PHONE>"),
+        ("from 1.2.3.4.Next 4111/1111/1111/1111 12/99", "from <IP>.Next <CARD> 12/99"),
         ("tel: 5550123, call me at 555 0123", "tel: <PHONE>, call me at <PHONE>"),
     ],
 )
@@ -77,6 +84,8 @@ def test_patterns_are_found_between_other_things(text: str, expected: str) -> No
         "order 0012345, 0012345678 of 05.01.1998 12:30, 1998-01-05T10:30:45Z, 01/02/1998 10.50",
         "1,234,567.89 USD or 1.234.567,89 or 1 234 567.89",
         "item 4111 1111 1111 1112, 1234567890123456",
+        "order 5551234567 of 2 records has not come, and what I have said of it was never answered; call me",
+        "50%40 off a.b, version 1.2.3.4.5",
         "version 1.2.3, 300.1.1.1, 16:9, a@b, C++ :: D, meet me at noon, see shop.example",
     ],
 )
@@ -94,6 +103,8 @@ def test_numbers_of_orders_amounts_and_days_stay(text: str) -> None:
         ("at Bababobo St. 12\nin sw1a1aa", "at <ADDRESS>\nin <ADDRESS>"),
         ("on 12 bababobo, or\u00a0bababobo  street", "on <ADDRESS>, or\u00a0<ADDRESS>"),
         ("+49 (30) 555-12-34; ANN quill at postbox example", "<PHONE>; <NAME> quill at postbox example"),
+        ("Ann2 or annmarieobrien99 or A. O'Brien or anns", "<NAME> or <NAME> or <NAME> or anns"),
+        ("my 5551234 12, 305551234567 and 5551235", "my <PHONE> 12, <PHONE> and 5551235"),
         ("I was born on 1961 07 30", "I was born on <PERSONAL>"),
         ("Johannes, Brienne, Annual, 12, street, mill", "Johannes, Brienne, Annual, 12, street, mill"),
     ],
@@ -108,6 +119,27 @@ def test_umlauts_may_be_spelt_out_or_left_out() -> None:
         assert redact(text, known).text == "<NAME>"
     for text in ("Koenigstr. 5", "konigstrasse 5", "5 Königstraße"):
         assert redact(text, known).text.rstrip(".") == "<ADDRESS>"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "Ann O'Brien-Smith",
+            "OBrien or A. O'Brien or annobrien9 or Smith 9",
+            "<NAME> or <NAME> or <NAME> or <NAME> 9",
+        ),
+        ("王小明", "我叫王小明来自北京。王先生", "我叫<NAME>来自北京。王先生"),
+        ("渡辺 ケンジ", "私は渡辺です、ケンジとも", "私は<NAME>です、<NAME>とも"),
+        ("สมชาย วันดี", "ผมชื่อสมชาย วันดีครับ", "ผมชื่อ<NAME>ครับ"),
+        ("김철수", "김철수는 왔다", "<NAME>는 왔다"),
+        ("王", "国王来了", "国王来了"),
+    ],
+)
+def test_names_are_found_by_their_parts_and_inside_of_words_where_no_blank_parts_them(
+    name: str, text: str, expected: str
+) -> None:
+    assert redact(text, Known([Value("name", name)])).text == expected
 
 
 def test_particles_of_names_stay_words() -> None:
