@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from data_platform.contracts.consistency import broken_between
 from data_platform.contracts.model import Contract
 from data_platform.contracts.odcs import SUFFIX, Document
 from data_platform.contracts.parts import Misplaced
@@ -141,9 +142,18 @@ def load_contracts(root: Path) -> Contracts:
     """Reads every contract below ``root``.
 
     Raises:
-        InputError: for the first file that is wrong, for two datasets of one name, for none at all.
+        InputError: for the first file that is wrong, for two datasets of one name, for contracts that do not fit each
+            other, for none at all.
     """
-    return Contracts(load_contract(f, root) for f in contract_files(root))
+    contracts = Contracts(load_contract(f, root) for f in contract_files(root))
+    problems = []
+    for contract, problem in broken_between(contracts):
+        shown = Path(root.name) / contract.path
+        line, column = position(_parse(root / contract.path, shown)[0], problem.at)
+        problems.append(f"{shown}:{line}:{column}: {problem}")
+    if problems:
+        raise InputError("\n".join(problems), hint=HINT)
+    return contracts
 
 
 @lru_cache(maxsize=1)

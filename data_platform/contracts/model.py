@@ -264,6 +264,11 @@ class Contract(Strict):
         return tuple(c for c in self.columns if c.privacy and c.privacy.is_kept)
 
     @property
+    def identifying_columns(self) -> tuple[Column, ...]:
+        """Columns whose values a row's subject is known by: texts are redacted by them."""
+        return tuple(c for c in self.columns if c.privacy and c.privacy.vault)
+
+    @property
     def redacted_columns(self) -> tuple[Column, ...]:
         """Columns of free text that is redacted."""
         return tuple(c for c in self.columns if c.privacy and c.privacy.policy == "redact")

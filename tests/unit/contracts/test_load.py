@@ -68,6 +68,43 @@ def test_two_datasets_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "contracts/sources/archive/orders.odcs.yaml" in caught.value.message
 
 
+DESK = Path(__file__).parents[2] / "integration" / "spark_jobs" / "help_desk" / "contracts" / "sources" / "desk"
+
+
+@pytest.mark.parametrize(
+    ("of", "replace", "by", "at", "says"),
+    [
+        (
+            "letters",
+            "logicalType: string\n        physicalType: text\n        description: The member who",
+            "logicalType: integer\n        physicalType: bigint\n        description: The member who",
+            "physicalType: text",
+            "subject 'customer_id' is text, in letters it is bigint",
+        ),
+        (
+            "letters",
+            "property: subject, value: customer_id",
+            "property: subject, value: letter_id",
+            "{property: subject",
+            "no dataset of this subject has a column with `vault`",
+        ),
+    ],
+)
+def test_contracts_agree_on_their_subjects(of: str, replace: str, by: str, at: str, says: str, tmp_path: Path) -> None:
+    root = tmp_path / "contracts"
+    texts = {name: (DESK / f"{name}.odcs.yaml").read_text("utf-8") for name in ("letters", "members")}
+    for name, text in texts.items():
+        write_contract(root, text, f"sources/desk/{name}.odcs.yaml")
+    assert len(load_contracts(root)) == 2
+    write_contract(root, changed(texts[of], replace, by), f"sources/desk/{of}.odcs.yaml")
+    with pytest.raises(InputError, match=says) as caught:
+        load_contracts(root)
+    found = re.match(r"contracts/sources/desk/(\w+)\.odcs\.yaml:(\d+):(\d+): ", caught.value.message)
+    assert found
+    lines = (root / f"sources/desk/{found[1]}.odcs.yaml").read_text("utf-8").splitlines()
+    assert lines[int(found[2]) - 1][int(found[3]) - 1 :].startswith(at)
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
