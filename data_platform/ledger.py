@@ -225,9 +225,11 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
 
     Of equal ones it is the first that still stands at its path; and none, when one has been read already, or cannot be.
     What has been read is read again when its row overrides have changed, or what the vault knows of those that its
-    texts speak of, as long as the file is there.
+    texts speak of, as long as the file is there and could be read.
     """
-    outdated = outdated_deliveries(connection, contract.dataset) if contract.redacted_columns else []
+    version = input_version(contract)
+    redacts = contract.redacted_columns
+    outdated = outdated_deliveries(connection, contract.dataset, unreadable=version) if redacts else []
     rows = query(
         connection,
         """with version as (
@@ -258,7 +260,7 @@ def to_ingest(connection: Connection, contract: Contract) -> list[Delivery]:
            from ops.files join content using (file_id) order by file_id""",
         {
             "dataset": contract.dataset,
-            "version": input_version(contract),
+            "version": version,
             "outdated": [delivery["file_id"] for delivery in outdated],
         },
     )

@@ -100,7 +100,7 @@ def look(
     for contract in sources if takes_out else ():
         if contract.extract:
             extract_or_note(contract)
-    return discover(connection, sources)
+    return discover(connection, staleness.with_what_they_know(sources))
 
 
 def _must_open(connection: Connection, asked: Interval | None, datasets: tuple[str, ...], unless_done: bool) -> bool:

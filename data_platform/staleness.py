@@ -50,6 +50,14 @@ def source_contracts(datasets: Iterable[str] = ()) -> list[Contract]:
     return [contracts[d] for d in wanted] if wanted else contracts.of_layer("sources")
 
 
+def with_what_they_know(contracts: Iterable[Contract]) -> list[Contract]:
+    """Contracts, and those by whose rows the vault knows the subjects of their texts."""
+    given = list(contracts)
+    subjects = {c.subject for c in given if c.subject and c.redacted_columns}
+    known_by = [c for c in source_contracts() if c.identifying_columns and c.subject in subjects and c not in given]
+    return given + known_by
+
+
 def model_contracts() -> list[Contract]:
     """Contracts of what dbt builds."""
     contracts = get_contracts()
@@ -288,7 +296,8 @@ def _unread(connection: Connection, contract: Contract) -> list[Stale]:
 
 
 def _outdated(connection: Connection, contract: Contract) -> dict[tuple[str, date | None], str]:
-    return outdated_contents(connection, contract.dataset) if contract.redacted_columns else {}
+    version = input_version(contract)
+    return outdated_contents(connection, contract.dataset, version) if contract.redacted_columns else {}
 
 
 def is_work(stale: Stale) -> bool:

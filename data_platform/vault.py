@@ -44,12 +44,16 @@ def refuse_other_key(connection: Connection) -> None:
 
 
 def add_records(connection: Connection, records: Collection[Record]) -> None:
-    """Keeps records; those that are there already stay as they are. They count once a live delivery holds them."""
+    """Keeps records. They count once a live delivery holds them.
+
+    Those that are there already stay as they are, but for tokens: a contract may publish others than before.
+    """
     with connection.cursor() as cursor:
         execute_values(
             cursor,
             "insert into vault.records (record, dataset, subject, identifies, tokens, sealed) values %s"
-            " on conflict do nothing",
+            " on conflict (record) do update set tokens = excluded.tokens"
+            " where records.tokens is distinct from excluded.tokens",
             [(r.number, r.dataset, r.subject, r.identifies, list(r.tokens), r.sealed.encode()) for r in records],
         )
 
@@ -97,10 +101,15 @@ def known_records(connection: Connection, subjects: Collection[int]) -> dict[int
     """Subject to the records that he is known by and that count; those of whom there are none are left out."""
     rows = query(
         connection,
-        """select r.record, r.subject, r.sealed, min(l.arrived_at) as arrived_at
-           from vault.records as r join vault.live_records as l using (record)
-           where r.subject = any(%s) and r.identifies and l.identifies
-           group by r.record order by r.record""",
+        """with wanted as materialized (
+               select record, subject, sealed from vault.records where subject = any(%s) and identifies
+           ),
+           live as materialized (select file_id, arrived_at from ops.deliveries where state = 'live')
+           select w.record, w.subject, w.sealed, min(l.arrived_at) as arrived_at
+           from wanted as w
+           cross join lateral vault.holders(w.record) as h (file_id)
+           join live as l using (file_id)
+           group by w.record, w.subject, w.sealed order by w.record""",
         (list(subjects),),
     )
     found: dict[int, list[StoredRecord]] = {}
@@ -109,8 +118,12 @@ def known_records(connection: Connection, subjects: Collection[int]) -> dict[int
     return found
 
 
-def outdated_deliveries(connection: Connection, dataset: str) -> list[dict[str, Any]]:
-    """Live deliveries (file_id, path, sha256, extract_day) that were redacted by other records than count now."""
+def outdated_deliveries(connection: Connection, dataset: str, *, unreadable: str | None = None) -> list[dict[str, Any]]:
+    """Live deliveries (file_id, path, sha256, extract_day) that were redacted by other records than count now.
+
+    Args:
+        unreadable: leave out those that failed when a contract of this version read them: they would fail again.
+    """
     unsure = _unsure_deliveries(connection, dataset)
     if not unsure:
         return []
@@ -119,20 +132,24 @@ def outdated_deliveries(connection: Connection, dataset: str) -> list[dict[str, 
         """with subject_of as (
                select file_id, subject, known from ops.file_subjects where file_id = any(%(files)s)
            ),
-           counting as materialized (
-               select distinct record from vault.live_records where identifies
-           ),
+           live as materialized (select file_id from ops.deliveries where state = 'live'),
            present as (
-               select subject, sum(record) as known
-               from vault.records join counting using (record) where identifies group by subject
+               select r.subject, sum(r.record) as known
+               from vault.records as r
+               where
+                   r.identifies and r.subject in (select subject from subject_of)
+                   and exists (
+                       select from vault.holders(r.record) as h (file_id) join live using (file_id)
+                   )
+               group by r.subject
            )
            select file_id, path, sha256, extract_day from ops.files
            where file_id in (
                select s.file_id from subject_of as s left join present as p using (subject)
                where s.known is distinct from coalesce(p.known, 0)
-           )
+           ) and (%(unreadable)s::text is null or failed_version is distinct from %(unreadable)s)
            order by path""",
-        {"files": unsure},
+        {"files": unsure, "unreadable": unreadable},
     )
 
 
@@ -163,9 +180,10 @@ def remember_compared(connection: Connection, dataset: str) -> None:
         )
 
 
-def outdated_contents(connection: Connection, dataset: str) -> dict[tuple[str, date | None], str]:
+def outdated_contents(connection: Connection, dataset: str, unreadable: str) -> dict[tuple[str, date | None], str]:
     """Contents (sha256, extract day) of ``outdated_deliveries``, each with its path."""
-    return {(r["sha256"], r["extract_day"]): r["path"] for r in outdated_deliveries(connection, dataset)}
+    found = outdated_deliveries(connection, dataset, unreadable=unreadable)
+    return {(r["sha256"], r["extract_day"]): r["path"] for r in found}
 
 
 def find_values(connection: Connection, wanted: str) -> list[StoredRecord]:

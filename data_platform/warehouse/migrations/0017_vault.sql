@@ -26,8 +26,15 @@ create table vault.held_records (
     identifies boolean not null,
     records bigint [] not null
 );
+create index on vault.held_records using gin (records);
 comment on table vault.held_records is 'Records that a delivery holds, as it was read last';
 comment on column vault.held_records.identifies is 'Whether somebody is known by any of them';
+
+-- The planner takes a few long arrays for a small table, and would read them all for each record.
+create function vault.holders(wanted bigint) returns setof bigint
+language sql stable set enable_seqscan = off
+as 'select file_id from vault.held_records where records @> array[wanted]';
+comment on function vault.holders is 'Deliveries that hold a record, by the index';
 
 create view vault.live_records as
 select h.file_id, held.record, h.identifies, d.arrived_at

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import product
 from pathlib import Path
@@ -19,15 +20,20 @@ from typer.testing import CliRunner
 from data_platform import unknown_keys
 from data_platform.cli.main import build_app
 from data_platform.clock import due_day
-from data_platform.failures import InputError
-from data_platform.ledger import discover
+from data_platform.contracts.model import Contract
+from data_platform.failures import InputError, TransientFailure
+from data_platform.ledger import discover, input_version, to_ingest
+from data_platform.local.secrets import pick_port
 from data_platform.orchestrate import open_work
 from data_platform.runs import StepLog
 from data_platform.settings import get_settings
 from data_platform.staleness import VAULT_CHANGED, find_stale, source_contracts
 from data_platform.steps import perform
-from data_platform.warehouse.connection import open_connection, query, transaction
-from spark_jobs import ingest
+from data_platform.vault import add_records, find_values, outdated_deliveries
+from data_platform.vault_records import Record
+from data_platform.warehouse.connection import execute, open_connection, query, transaction
+from spark_jobs import ingest, transform
+from spark_jobs.protection import Protection, protection_of
 from tests.conftest import Platform, forget_settings
 from tests.forked import run_forked
 
@@ -212,6 +218,67 @@ def test_what_is_stale_by_the_vault_says_so_and_another_subjects_file_is_left_al
 
 def attempts() -> dict[str, int]:
     return {r["path"]: r["ingest_id"] for r in rows_of("select path, ingest_id from ops.files where path ~ 'letters'")}
+
+
+def test_a_run_of_the_letters_alone_reads_first_what_tells_of_their_writers(desk: Desk) -> None:
+    desk.members(DAY, ANN)
+    desk.letters(DAY, ("00001", "Yours, Ann"))
+    run = open_work(None, datasets=["letters"]).run
+    assert run
+    perform(run.run_id, "ingest")
+    (subject,) = rows_of("select known from ops.file_subjects")
+    assert subject["known"], "the vault knew her"
+    assert f"landing/desk/letters/{DAY}.jsonl" not in desk.stale(), "nothing is to be read again"
+
+
+def test_a_text_that_the_present_contract_cannot_read_is_not_read_again_for_the_vault(desk: Desk) -> None:
+    desk.letters(DAY, ("00001", "Yours, Ann"))
+    desk.night()
+    letters = source_contracts(["letters"])[0]
+    with transaction() as connection:
+        (delivery,) = query(connection, "select * from ops.files")
+        failed = "update ops.files set failed_version = %s, failure = 'it is torn' where file_id = %s"
+        execute(connection, failed, (input_version(letters), delivery["file_id"]))
+    desk.members(DAY, ANN)
+    desk.night()
+    with transaction() as connection:
+        assert [d["file_id"] for d in outdated_deliveries(connection, "letters")] == [delivery["file_id"]]
+        assert to_ingest(connection, letters) == []
+    assert desk.stale() == {delivery["path"]: "held back: it is torn"}
+
+
+def test_tokens_of_a_column_that_is_tokenised_later_can_be_looked_up(desk: Desk) -> None:
+    desk.members(DAY, ANN)
+    desk.night()
+    with transaction() as connection:
+        (record,) = query(connection, "select * from vault.records")
+        execute(connection, "update vault.records set tokens = '{}'")  # as under a contract that published none
+        again = Record(
+            record["record"],
+            "members",
+            record["subject"],
+            True,
+            tuple(record["tokens"]),
+            bytes(record["sealed"]).decode(),
+        )
+        add_records(connection, [again])
+        assert query(connection, "select tokens from vault.records") == [{"tokens": record["tokens"]}]
+        assert len(find_values(connection, record["tokens"][0])) == 1
+
+
+def test_a_worker_that_finds_no_warehouse_fails_for_now_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.letters(DAY, ("00001", LETTER))
+    run = open_work(None).run
+    assert run
+
+    def astray(contract: Contract) -> Protection:
+        made = protection_of(contract)
+        return replace(made, warehouse={**made.warehouse, "port": pick_port()})
+
+    monkeypatch.setattr(transform, "protection_of", astray)
+    with pytest.raises(TransientFailure, match="does not answer"):
+        perform(run.run_id, "ingest")
+    assert rows_of("select from ops.files where ingest_id is not null or failure is not null") == []
 
 
 def test_a_corrected_and_a_withdrawn_profile_count_no_longer(desk: Desk) -> None:
