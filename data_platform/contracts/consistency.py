@@ -23,38 +23,12 @@ def broken_rules(contract: Contract) -> Iterator[Misplaced]:
     yield from _of_day_and_unit(contract)
     yield from _of_features(contract)
     yield from _of_quality(contract)
+    yield from _of_relationships(contract)
     yield from _of_objects(contract)
     if contract.is_reference:
         yield from _of_reference(contract)
     yield from _of_subject(contract)
     yield from _of_drift(contract)
-
-
-def broken_between(contracts: Iterable[Contract]) -> Iterator[tuple[Contract, Misplaced]]:
-    """What is wrong between contracts: subjects of one name are the same people, and texts are redacted by them."""
-    named = [contract for contract in contracts if contract.subject]
-    first: dict[str, Contract] = {}
-    for contract in named:
-        assert contract.subject
-        other = first.setdefault(contract.subject, contract)
-        (_, its_type), (at, own_type) = _subject_type(other), _subject_type(contract)
-        if own_type != its_type:
-            message = (
-                f"subject {contract.subject!r} is {own_type}, in {other.dataset} it is {its_type}: nobody is in both"
-            )
-            yield contract, Misplaced(message, *DATASET, "properties", at, "physicalType")
-    known = {contract.subject for contract in named if contract.identifying_columns}
-    for contract in named:
-        if contract.redacted_columns and contract.subject not in known:
-            message = (
-                f"texts are redacted by what is known of {contract.subject!r}, but no dataset of this subject has a"
-                " column with `vault`; name one, or take the subject away to redact by patterns alone"
-            )
-            yield contract, Misplaced(message, OURS, "subject")
-
-
-def _subject_type(contract: Contract) -> tuple[int, str]:
-    return next((at, c.physical_type) for at, c in enumerate(contract.columns) if c.name == contract.subject)
 
 
 def _of_reference(contract: Contract) -> Iterator[Misplaced]:
@@ -201,6 +175,15 @@ def _of_quality(contract: Contract) -> Iterator[Misplaced]:
         if rule_id in seen:
             yield Misplaced(f"rule id {rule_id!r} stands twice in the contract, or is the platform's own", *where)
         seen.add(rule_id)
+
+
+def _of_relationships(contract: Contract) -> Iterator[Misplaced]:
+    for position, column in enumerate(contract.columns):
+        at = (*DATASET, "properties", position, "relationships")
+        if column.relationships and column.privacy:
+            yield Misplaced(f"column {column.name!r} is personal: its values are not compared with others", *at)
+        if (twin := _first_twin(each.dataset for each in column.relationships)) is not None:
+            yield Misplaced(f"two relationships of {column.name!r} name one dataset", *at, twin, "to")
 
 
 def _first_twin(names: Iterable[str]) -> int | None:

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from data_platform.contracts.consistency import broken_between
 from data_platform.contracts.model import Contract
 from data_platform.contracts.odcs import SUFFIX, Document
 from data_platform.contracts.parts import Misplaced
 from data_platform.contracts.positions import position, twin_keys
+from data_platform.contracts.relations import broken_between
 from data_platform.failures import InputError
 from data_platform.settings import get_settings
 

@@ -22,6 +22,7 @@ from data_platform.contracts.parts import (
     Extract,
     Misplaced,
     Privacy,
+    Relationship,
     Severity,
     Strict,
     TypeOptions,
@@ -78,6 +79,7 @@ class Column(Strict):
     description: str = Field(min_length=1, description="what a value means; goes into comments, dbt and Feast")
     options: TypeOptions = Field(TypeOptions(), alias="logicalTypeOptions", description="what every value satisfies")
     quality: tuple[Quality, ...] = Field((), description="rules about this column")
+    relationships: tuple[Relationship, ...] = Field((), description="columns in which all its values stand")
     custom: ColumnProperties = Field(ColumnProperties(), alias="customProperties", description="`privacy`, `holds`")
 
     @property
@@ -257,6 +259,11 @@ class Contract(Strict):
     @property
     def is_personal(self) -> bool:
         return any(c.classification == "personal" for c in self.columns)
+
+    @property
+    def refers_to(self) -> frozenset[str]:
+        """The other datasets that foreign keys of it point to."""
+        return frozenset(each.dataset for c in self.columns for each in c.relationships) - {self.dataset}
 
     @property
     def vaulted_columns(self) -> tuple[Column, ...]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 Severity = Literal["error", "warning"]
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+REFERENCE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 class Strict(BaseModel):
@@ -64,6 +65,40 @@ class CustomProperties(Strict):
                 raise Misplaced(f"custom property {item['property']!r} stands twice", position)
             found[item["property"]] = item["value"]
         return found
+
+
+class RelationshipProperties(CustomProperties):
+    """What we add to a relationship of ODCS."""
+
+    severity: Severity = Field("error", description="`error` stops the publication, `warning` is recorded")
+    reason: str = Field(
+        "the contract says where its values stand", min_length=10, description="when and why it was set"
+    )
+
+
+class Relationship(Strict):
+    """A foreign key: each value of the column stands in a column of a dataset, which may be its own."""
+
+    type: Literal["foreignKey"] = "foreignKey"
+    to: str = Field(description="the column that has all values, as dataset.column")
+    custom: RelationshipProperties = Field(
+        RelationshipProperties(), alias="customProperties", description="`severity`, `reason`"
+    )
+
+    @property
+    def dataset(self) -> str:
+        return self.to.partition(".")[0]
+
+    @property
+    def column(self) -> str:
+        return self.to.partition(".")[2]
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _is_one_column(cls, to: Any) -> Any:
+        if not isinstance(to, str) or not REFERENCE.fullmatch(to):
+            raise ValueError("a foreign key points to one column, as <dataset>.<column>")
+        return to
 
 
 Behaviour = Literal["accept", "refuse", "ask"]

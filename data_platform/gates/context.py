@@ -9,10 +9,13 @@ from data_platform.gates.loading import load
 from data_platform.settings import get_settings
 
 SITE = "gates"
+PUBLISHED = ("raw", "marts", "features")
 
 
 def open_context(schema: str = "public") -> Any:
     """A context that knows where results and Data Docs go, and how to reach ``schema`` of the warehouse.
+
+    A dataset that has no relation in ``schema`` is found as it is published; no two layers have one of the same name.
 
     The password is a variable that GX puts into the connection string at the last moment; what it writes holds
     ``${WAREHOUSE}`` at most.
@@ -48,5 +51,5 @@ def _files(folder: Any) -> dict[str, str]:
 
 def _url(schema: str) -> str:
     part = {name: quote(str(value), safe="") for name, value in get_settings().warehouse_parameters().items()}
-    options = urlencode({"application_name": "dp gate", "options": f"-csearch_path={schema}"})
+    options = urlencode({"application_name": "dp gate", "options": f"-csearch_path={','.join((schema, *PUBLISHED))}"})
     return "postgresql+psycopg2://{user}:{password}@{host}:{port}/{dbname}?".format(**part) + options

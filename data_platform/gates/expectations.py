@@ -1,7 +1,7 @@
-"""Two expectations that Great Expectations lacks, computed in the one statement that it gathers its counts with.
+"""Three expectations that Great Expectations lacks, computed in the one statement that it gathers its counts with.
 
 Its own compound uniqueness joins the relation to itself, and its row conditions and SQL expectations run statements of
-their own, some twice. Importing this module registers both; import it after ``loading.load()``.
+their own, some twice. Importing this module registers all; import it after ``loading.load()``.
 """
 
 from __future__ import annotations
@@ -115,6 +115,55 @@ class GroupsOutOfBoundsExamples(TableMetricProvider):
         return _first_rows(execution_engine, _groups_out_of_bounds(relation, metric_value_kwargs))
 
 
+def _without_target(relation: Any, kwargs: dict[str, Any]) -> Any:
+    checked = sa.select(sa.text("*")).select_from(relation).subquery("checked")
+    # An anti-join, which Postgres hashes whatever the sizes; of `not in` it would compare each with each.
+    condition = sa.literal_column(
+        f'checked."{kwargs["column"]}" is not null and not exists (select from "{kwargs["target"]}" as target'
+        f' where target."{kwargs["target_column"]}" = checked."{kwargs["column"]}")'
+    )
+    return checked, condition
+
+
+class WithoutTargetCount(TableMetricProvider):
+    """Rows whose value, if they have one, does not stand in a column of another relation."""
+
+    metric_name = "without_target.count"
+    value_keys = ("column", "target", "target_column")
+
+    @aggregate
+    def _sqlalchemy(
+        cls,  # noqa: N805
+        execution_engine: SqlAlchemyExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> Any:
+        relation = execution_engine.get_domain_records(domain_kwargs=metric_domain_kwargs)
+        checked, condition = _without_target(relation, metric_value_kwargs)
+        count = sa.select(sa.func.count()).select_from(checked).where(condition).scalar_subquery()
+        return count, metric_domain_kwargs, {}
+
+
+class WithoutTargetExamples(TableMetricProvider):
+    """The first such rows."""
+
+    metric_name = "without_target.examples"
+    value_keys = ("column", "target", "target_column")
+
+    @metric_value(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(
+        cls,  # noqa: N805
+        execution_engine: SqlAlchemyExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> list[dict[str, Any]]:
+        relation = execution_engine.get_domain_records(domain_kwargs=metric_domain_kwargs)
+        checked, condition = _without_target(relation, metric_value_kwargs)
+        return _first_rows(execution_engine, sa.select(sa.text("*")).select_from(checked).where(condition))
+
+
 class _WithExamples(BatchExpectation):
     """Fetches examples only when details are asked for."""
 
@@ -183,4 +232,20 @@ class ExpectGroupSizesToBeBetween(_WithExamples):
 
     def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
         count = metrics["groups_out_of_bounds.count"]
+        return self._result(success=count == 0, observed=count, count=count, metrics=metrics)
+
+
+class ExpectForeignKeyToHold(_WithExamples):
+    """Each value of ``column`` stands in ``target_column`` of the relation ``target``, found by the search path."""
+
+    column: str
+    target: str
+    target_column: str
+
+    metric_dependencies = ("table.row_count", "without_target.count")
+    success_keys = ("column", "target", "target_column")
+    examples_metric = "without_target.examples"
+
+    def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+        count = metrics["without_target.count"]
         return self._result(success=count == 0, observed=count, count=count, metrics=metrics)

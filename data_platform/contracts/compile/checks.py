@@ -12,7 +12,9 @@ from typing import Literal
 
 from data_platform.contracts.model import Column, Contract, Quality, Severity
 
-Kind = Literal["not_null", "pattern", "between", "length", "allowed", "unique", "broken_rows", "row_count"]
+Kind = Literal[
+    "not_null", "pattern", "between", "length", "allowed", "unique", "foreign_key", "broken_rows", "row_count"
+]
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Check:
     ``lowest`` and ``highest`` bound the values (between), their characters (length), the broken rows
     (broken_rows, and not_null where some may lack the value), or the rows (row_count, of each day where
     ``per_day``); both included, None for no bound. With ``percent`` broken rows are a share of all rows.
-    ``condition`` is SQL, true for a broken row.
+    ``condition`` is SQL, true for a broken row. A foreign_key's values stand in ``target_column`` of the dataset
+    ``target``.
     """
 
     rule_id: str
@@ -33,6 +36,8 @@ class Check:
     pattern: str = ""
     values: tuple[str, ...] = ()
     condition: str = ""
+    target: str = ""
+    target_column: str = ""
     lowest: float | None = None
     highest: float | None = None
     percent: bool = False
@@ -103,6 +108,16 @@ def _of_values(column: Column) -> Iterator[Check]:
         )
     if column.unique:
         yield Check(f"{column.name}.unique", "unique", "error", "the contract calls it unique", name)
+    for each in column.relationships:
+        yield Check(
+            f"{column.name}.stands_in_{each.dataset}",
+            "foreign_key",
+            each.custom.severity,
+            each.custom.reason,
+            name,
+            target=each.dataset,
+            target_column=each.column,
+        )
 
 
 def _of_key(contract: Contract) -> Check:
@@ -182,6 +197,8 @@ def describe(check: Check) -> str:
             return f"{column} is one of {', '.join(check.values)}"
         case "unique":
             return f"({', '.join(check.columns)}) does not repeat"
+        case "foreign_key":
+            return f"{column} stands in {check.target}.{check.target_column}"
         case "broken_rows":
             return f"{limits} {'percent' if check.percent else 'rows'} with {check.condition}"
         case "row_count":

@@ -1,6 +1,7 @@
 """Contract → dbt's property files: sources, models, descriptions, tests with severities.
 
-Besides dbt's own tests (`not_null`, `unique`, `accepted_values`) two generic ones of the project are used:
+Besides dbt's own tests (`not_null`, `unique`, `accepted_values`, `relationships`) two generic ones of the project are
+used:
 
 - ``expression_holds(expression, max_percent, min_rows, max_rows)``: a boolean that is never NULL holds for
   every row; with a limit, for all but that many rows, or percent of them;
@@ -9,7 +10,7 @@ Besides dbt's own tests (`not_null`, `unique`, `accepted_values`) two generic on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -30,11 +31,15 @@ def property_files(contracts: Iterable[Contract]) -> dict[str, str]:
     """All property files, path below the project's root → YAML."""
     files: dict[str, tuple[str, Properties]] = {}
     ordered = sorted(contracts, key=lambda contract: contract.dataset)
+    relations = {contract.dataset: _relation(contract) for contract in ordered}
     for source in sorted({contract.source for contract in ordered if contract.source}):
         tables = [contract for contract in ordered if contract.source == source]
-        files[f"sources_{source}.yml"] = f"sources/{source}/", {"version": 2, "sources": [_source(source, tables)]}
+        files[f"sources_{source}.yml"] = (
+            f"sources/{source}/",
+            {"version": 2, "sources": [_source(source, tables, relations)]},
+        )
     for contract in ordered:
-        model = _staging(contract) if contract.source else _model(contract)
+        model = _staging(contract) if contract.source else _model(contract, relations)
         files[f"{model['name']}.yml"] = str(contract.path), {"version": 2, "models": [model]}
     return {f"{FOLDER}/{name}": _yaml(*files[name]) for name in sorted(files)}
 
@@ -44,23 +49,27 @@ def staging_name(contract: Contract) -> str:
     return f"stg_{contract.source}__{contract.dataset}"
 
 
-def _source(name: str, contracts: list[Contract]) -> Properties:
+def _relation(contract: Contract) -> str:
+    return f"source('{contract.source}', '{contract.dataset}')" if contract.source else f"ref('{contract.dataset}')"
+
+
+def _source(name: str, contracts: list[Contract], relations: Mapping[str, str]) -> Properties:
     return {
         "name": name,
         "description": f"Published rows of {', '.join(c.dataset for c in contracts)}, after their gate.",
         "schema": RAW_SCHEMA,
-        "tables": [_described(c, c.dataset, checks(c)) | {"config": {"meta": _meta(c)}} for c in contracts],
+        "tables": [_described(c, c.dataset, checks(c), relations) | {"config": {"meta": _meta(c)}} for c in contracts],
     }
 
 
-def _model(contract: Contract) -> Properties:
+def _model(contract: Contract, relations: Mapping[str, str]) -> Properties:
     config = {"materialized": contract.kind, "meta": _meta(contract)}
-    return _described(contract, contract.dataset, checks(contract)) | {"config": config}
+    return _described(contract, contract.dataset, checks(contract), relations) | {"config": config}
 
 
 def _staging(contract: Contract) -> Properties:
     key = [check for check in checks(contract) if check.kind == "unique" and check.severity == "error"]
-    return _described(contract, staging_name(contract), key)
+    return _described(contract, staging_name(contract), key, {})
 
 
 def _meta(contract: Contract) -> Properties:
@@ -75,7 +84,7 @@ def _meta(contract: Contract) -> Properties:
     }
 
 
-def _described(contract: Contract, name: str, tests: Iterable[Check]) -> Properties:
+def _described(contract: Contract, name: str, tests: Iterable[Check], relations: Mapping[str, str]) -> Properties:
     """Description, tests over rows, and columns with theirs."""
     tests = list(tests)
     columns = [("row_id", "uuid", ROW_ID)] if contract.source else []
@@ -87,28 +96,28 @@ def _described(contract: Contract, name: str, tests: Iterable[Check]) -> Propert
     return {
         "name": name,
         "description": f"{contract.purpose} Grain: {contract.grain}. Owner: {contract.owner}.",
-        **_tests(of_rows, name, contract),
+        **_tests(of_rows, name, contract, relations),
         "columns": [
             {
                 "name": column,
                 "data_type": kind,
                 "description": description,
-                **_tests([test for test in tests if test.column == column], name, contract),
+                **_tests([test for test in tests if test.column == column], name, contract, relations),
             }
             for column, kind, description in columns
         ],
     }
 
 
-def _tests(found: list[Check], relation: str, contract: Contract) -> Properties:
-    return {"data_tests": [_test(check, relation, contract) for check in found]} if found else {}
+def _tests(found: list[Check], name: str, contract: Contract, relations: Mapping[str, str]) -> Properties:
+    return {"data_tests": [_test(check, name, contract, relations) for check in found]} if found else {}
 
 
-def _test(check: Check, relation: str, contract: Contract) -> Properties:
-    kind, arguments = _as_dbt(check, contract)
+def _test(check: Check, name: str, contract: Contract, relations: Mapping[str, str]) -> Properties:
+    kind, arguments = _as_dbt(check, contract, relations)
     return {
         kind: {
-            "name": f"{relation}__{check.rule_id.replace('.', '__')}",
+            "name": f"{name}__{check.rule_id.replace('.', '__')}",
             "description": f"{describe(check)}: {check.reason}",
             **({"arguments": arguments} if arguments else {}),
             "config": {"severity": SEVERITIES[check.severity]},
@@ -116,7 +125,7 @@ def _test(check: Check, relation: str, contract: Contract) -> Properties:
     }
 
 
-def _as_dbt(check: Check, contract: Contract) -> tuple[str, Properties]:
+def _as_dbt(check: Check, contract: Contract, relations: Mapping[str, str]) -> tuple[str, Properties]:
     match check.kind:
         case "not_null" if not check.highest:
             return "not_null", {}
@@ -125,6 +134,8 @@ def _as_dbt(check: Check, contract: Contract) -> tuple[str, Properties]:
             return "unique", {} if check.column else {"column_name": f"({', '.join(check.columns)})"}
         case "allowed":
             return "accepted_values", {"values": list(check.values)}
+        case "foreign_key":
+            return "relationships", {"to": relations[check.target], "field": check.target_column}
         case "row_count":
             return "row_count_between", _given(
                 minimum=_short(check.lowest),

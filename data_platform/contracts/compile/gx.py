@@ -63,6 +63,13 @@ def _as_gx(check: Check, contract: Contract) -> tuple[str, dict[str, Any]]:
             return "expect_group_sizes_to_be_between", {"columns": [contract.day_column], **limits}
         case "unique":
             return "expect_group_sizes_to_be_between", {"columns": list(check.columns), "max_value": 1}
+        case "foreign_key":
+            # The gate's search path finds the target as the run would publish it, else as it is published.
+            return "expect_foreign_key_to_hold", {
+                "column": check.column,
+                "target": check.target,
+                "target_column": check.target_column,
+            }
         case "broken_rows":
             return "expect_broken_rows_to_be_between", {
                 "condition": check.condition,

@@ -29,6 +29,7 @@ SNAPSHOT = changed(SNAPSHOT, "property: eventDay, value: ordered_on", "property:
 SNAPSHOT = changed(SNAPSHOT, "orders/*.csv", "orders/{extract_day}.csv")
 SNAPSHOT = changed(SNAPSHOT, "mustBeGreaterOrEqualTo: 1", "mustBeBetween: [2, 3]")
 SOME = changed(ORDERS, "unit: percent\n        mustBeLessOrEqualTo: 50", "mustBeBetween: [1, 2]")
+POINTING = changed(ORDERS, "{maxLength: 10}", "{maxLength: 10}\n        relationships: [{to: case_0.order_no}]")
 UNIQUE = changed(FEATURES, "physicalType: bigint\n", "physicalType: bigint\n        unique: true\n")
 ORDER = {"ordered_on": "1998-01-01", "amount_usd": 12, "note": "gift", "channel": "shop", "gender": "f"}
 FEATURE = {"computed_on": "1998-01-01", "buyer_id": 1, "event_at": "1998-01-02", "order_count": 3}
@@ -74,6 +75,8 @@ CASES = [
     Case(SOME, orders({}, CHEAP, CHEAP)),
     Case(SOME, orders({}), "cheap_orders"),
     Case(SOME, orders(CHEAP, CHEAP, CHEAP), "cheap_orders"),
+    Case(POINTING, orders({"note": "0002"}, {"note": None})),
+    Case(POINTING, orders({"note": "0002"}, {"note": "0009"}), "note.stands_in_case_0"),
     Case(SNAPSHOT, extracts(2, 3)),
     Case(SNAPSHOT, extracts(2, 1), "enough_orders"),
     Case(SNAPSHOT, extracts(2, 4), "enough_orders"),

@@ -103,6 +103,24 @@ def test_a_model_is_described_by_its_contract(features: Contract) -> None:
     assert data_tests_of(model)["ftr_buyer__key"][1]["arguments"] == {"column_name": "(computed_on, buyer_id)"}
 
 
+def test_a_foreign_key_names_its_target_in_both_engines(tmp_path: Path) -> None:
+    keys = "relationships: [{to: orders.order_no}, {to: ftr_buyer.buyer_id, customProperties: [SEVERITY, REASON]}]"
+    keys = keys.replace("SEVERITY", "{property: severity, value: warning}")
+    keys = keys.replace("REASON", "{property: reason, value: 2026-11 as this test wants it}")
+    features = contract_of(tmp_path, changed(FEATURES, "Number of orders.", f"Number of orders.\n        {keys}"))
+    (model,) = properties([contract_of(tmp_path), features], "ftr_buyer")["models"]
+    found = data_tests_of(model)
+    kind, body = found["ftr_buyer__order_count__stands_in_orders"]
+    assert (kind, body["arguments"]) == ("relationships", {"to": "source('shop', 'orders')", "field": "order_no"})
+    assert body["config"] == {"severity": "error"}
+    kind, body = found["ftr_buyer__order_count__stands_in_ftr_buyer"]
+    assert (kind, body["arguments"]) == ("relationships", {"to": "ref('ftr_buyer')", "field": "buyer_id"})
+    assert body["config"] == {"severity": "warn"}
+    assert body["description"].endswith("stands in ftr_buyer.buyer_id: 2026-11 as this test wants it")
+    (asked,) = (each for each in suite(features) if each["meta"]["rule_id"].endswith("stands_in_orders"))
+    assert asked["kwargs"] == {"column": "order_count", "target": "orders", "target_column": "order_no"}
+
+
 def test_a_staging_model_has_columns_and_the_key_test(orders: Contract) -> None:
     (model,) = properties([orders], "stg_shop__orders")["models"]
     names = [column["name"] for column in model["columns"]]
