@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TypeVar
 
 from data_platform.contracts.load import get_contracts
+from data_platform.contracts.relations import chain_length
 from data_platform.failures import GateFailure, PermanentFailure
 from data_platform.gates.rules import Gate
 from data_platform.holds import active_holds
@@ -162,8 +163,12 @@ def _units(connection: Connection, changes: Sequence[InputChange]) -> tuple[list
     together = connected(set().union(*new), [(n, day) for n, days in enumerate(new) for day in sorted(days)])
     units = [tuple(c for c, days in zip(daily, new, strict=True) if days & group) for group in together]
     units += [(change,) for change, days in zip(daily, new, strict=True) if not days]
-    optional = [(change,) for change in changes if change.dataset not in required]
-    return sorted(units, key=_newest, reverse=True), sorted(optional, key=_newest, reverse=True)
+    optional: list[Unit] = [(change,) for change in changes if change.dataset not in required]
+    optional.sort(key=_newest, reverse=True)
+    # What a foreign key points to is tried before that which points to it, and would fail without.
+    contracts = {contract.dataset: contract for contract in get_contracts()}
+    optional.sort(key=lambda unit: chain_length(contracts[unit[0].dataset], contracts))
+    return sorted(units, key=_newest, reverse=True), optional
 
 
 def _try(run: Run, gate: Gate, changes: Sequence[InputChange], others: Sequence[InputChange]) -> Verdict:

@@ -1,8 +1,8 @@
 """Input changes that a gate has rejected: held back alone, with the reason, until what was judged is no more the same.
 
 A rejection is bound to what its days were made from; what was judged together stands and falls together. It lapses when
-the contract changes; after ``build``, where the verdict depended on everything, also when any code changes, or when
-another run has published rows since.
+the contract changes, or when what its foreign keys point to is published anew; after ``build``, where the verdict
+depended on everything, also when any code changes, or when another run has published rows since.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def standing_rejections(connection: Connection, contract: Contract) -> dict[date
         if all(
             row["dataset"] in known
             and row["fingerprint"] == live[row["dataset"]].get(row["day"])
-            and not _has_lapsed(row, known[row["dataset"]].table, now)
+            and not _has_lapsed(row, known[row["dataset"]], now)
             for row in together
         ):
             standing |= {
@@ -111,10 +111,14 @@ def standing_rejections(connection: Connection, contract: Contract) -> dict[date
     return standing
 
 
-def _has_lapsed(row: Mapping[str, Any], table: str, now: ReadSet) -> bool:
+def _has_lapsed(row: Mapping[str, Any], contract: Contract, now: ReadSet) -> bool:
     before: ReadSet = row["judged_on"]
     if row["gate"] == "stage":
-        return _said(before, table, "contract") != _said(now, table, "contract")
+        if _said(before, contract.table, "contract") != _said(now, contract.table, "contract"):
+            return True
+        # Also by its own run: the trial that rejected it may have been without what it points to.
+        targets = [get_contracts()[dataset].table for dataset in contract.refers_to]
+        return any(_said(before, each, "publication_id") != _said(now, each, "publication_id") for each in targets)
     for each in before.keys() | now.keys():
         if any(_said(before, each, version) != _said(now, each, version) for version in ("code", "contract")):
             return True

@@ -10,6 +10,7 @@ import pytest
 
 from data_platform import orchestrate, staleness
 from data_platform.contracts.load import get_contracts
+from data_platform.contracts.parts import Relationship
 from data_platform.contracts.quality import Quality
 from data_platform.gates.rules import Gate
 from data_platform.intervals import ONE_DAY
@@ -50,6 +51,14 @@ def add_rule(patch: pytest.MonkeyPatch, dataset: str, name: str, condition: str)
     change_contract(patch, dataset, quality=(*contract.quality, rule))
 
 
+def add_foreign_key(patch: pytest.MonkeyPatch, dataset: str, name: str, to: str) -> None:
+    columns = [
+        column.model_copy(update={"relationships": (Relationship(to=to),)}) if column.name == name else column
+        for column in get_contracts()[dataset].columns
+    ]
+    change_contract(patch, dataset, columns=tuple(columns))
+
+
 @pytest.fixture
 def day_after(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> date:
     """The business date moves on: ``DUE`` is the due day."""
@@ -71,6 +80,17 @@ def land_customers_of_france(shop: Platform, day: date) -> None:
     """An extract of that day, in which those who lived in the US have moved."""
     folder = shop.landing / "shop/customers"
     (folder / f"{day}.csv").write_text((folder / f"{START}.csv").read_text().replace(",US,", ",FR,"))
+
+
+def land_a_new_customer(shop: Platform) -> None:
+    """The newest extract of customers, delivered again, names one more: 99999."""
+    file = max((shop.landing / "shop/customers").glob("*.csv"))
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines, "99999" + lines[1][5:], ""]))
+
+
+def sell_to_the_new_customer(shop: Platform, amount: str, day: date) -> None:
+    add_purchases(shop.landing, day, purchase(day, amount).replace(b"00001", b"99999"))
 
 
 def correct(shop: Platform, **amounts: date) -> None:

@@ -25,12 +25,15 @@ from tests.integration.rejections.conftest import (
     GOOD,
     LAST,
     START,
+    add_foreign_key,
     amounts,
     correct,
     held,
     land,
+    land_a_new_customer,
     reject_by_hand,
     remembered,
+    sell_to_the_new_customer,
     speaks_through,
 )
 from tests.landing import purchase
@@ -125,6 +128,24 @@ def test_a_verdict_lapses_with_the_contract_and_on_demand(shop: Platform, monkey
     told = CliRunner().invoke(build_app(), ["gate", "retry", "--dataset", "purchases"])
     assert "1 day will be tried again" in told.stdout
     assert held() == {}
+
+
+def test_a_verdict_after_stage_lapses_with_what_a_foreign_key_points_to(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign_key(monkeypatch, "purchases", "customer_id", "customers.customer_id")
+    sell_to_the_new_customer(shop, "3.25", GOOD)
+    correct(shop, usd_2_25=BAD)
+    orchestrate.run_all(None)
+    assert held().keys() == {str(GOOD)}
+    assert "rule customer_id.stands_in_customers: observed 1 of" in held()[str(GOOD)]
+    assert amounts() >= {"2.25"}
+    land_a_new_customer(shop)
+    orchestrate.run_all(None)
+    assert [s.what for s in stale() if is_work(s)] == [str(GOOD)]
+    orchestrate.run_all(None)
+    assert stale() == []
+    assert amounts() >= {"3.25"}
 
 
 def test_what_is_published_is_no_more_rejected(shop: Platform, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,14 +24,17 @@ from tests.integration.rejections.conftest import (
     DUE,
     GOOD,
     LAST,
+    add_foreign_key,
     add_rule,
     amounts,
     correct,
     held,
     land,
+    land_a_new_customer,
     land_customers_of_france,
     remembered,
     schemas,
+    sell_to_the_new_customer,
     speaks_through,
 )
 from tests.landing import purchase
@@ -159,6 +162,21 @@ def test_the_gate_after_build_rejects_too_and_not_what_needs_another_change(
     assert "5.25" in amounts("marts.fct_purchases")
     assert held().keys() == {str(BAD)}, "the publication of the run itself changes nothing"
     assert "rejected by the gate after build" in held()[str(BAD)]
+
+
+def test_what_a_foreign_key_points_to_is_tried_before_what_points_to_it(
+    shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest change needs an older one of another dataset; nothing here must come daily."""
+    change_contract(monkeypatch, "purchases", missing_day="empty")
+    add_foreign_key(monkeypatch, "purchases", "customer_id", "customers.customer_id")
+    land_a_new_customer(shop)
+    sell_to_the_new_customer(shop, "3.25", LAST)
+    correct(shop, usd_666=BAD)
+    orchestrate.run_all(None)
+    assert [(r["dataset"], r["day"]) for r in remembered()] == [("purchases", BAD)]
+    assert amounts() >= {"3.25"}
+    assert "666.00" not in amounts()
 
 
 def test_a_deploy_is_published_though_all_that_came_is_rejected(
