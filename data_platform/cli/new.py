@@ -77,6 +77,7 @@ def new_model(
     layer: Annotated[Literal["intermediate", "marts"], typer.Option(help="Where it stands.")],
     origin: Annotated[str, typer.Option("--from", help="The model that it reads, like stg_shop__purchases.")],
     dry_run: DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draft a model's SQL, and of a mart its contract."""
     from data_platform.scaffold.models import draft_model
@@ -84,6 +85,7 @@ def new_model(
     _write(
         draft_model(name, layer, origin),
         dry_run,
+        as_json,
         ["edit them", "dp contracts lint && dp contracts compile", "make lint", "dp plan"],
     )
 
@@ -95,6 +97,7 @@ def new_feature(
     entity: Annotated[str, typer.Option(help="Feast's entity, like customer.")],
     origin: Annotated[str, typer.Option("--from", help="The mart that it is made of, like fct_customer_days.")],
     dry_run: DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draft a feature table's SQL and contract."""
     from data_platform.scaffold.models import draft_feature
@@ -102,6 +105,7 @@ def new_feature(
     _write(
         draft_feature(name, entity, origin),
         dry_run,
+        as_json,
         ["edit them", "dp contracts lint && dp contracts compile", "make lint", "dp plan"],
     )
 
@@ -114,24 +118,33 @@ def new_dag(
         str, typer.Option(help="A page of docs/runbooks, without .md: what the person on call reads.")
     ] = "nightly-run-failed",
     dry_run: DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draft a DAG that goes the way of every run, by hand and with a form."""
     from data_platform.scaffold.models import draft_dag
 
     _write(
-        draft_dag(name, runbook), dry_run, ["edit its notes and its deadline", "make lint", "make test-dags", "make up"]
+        draft_dag(name, runbook),
+        dry_run,
+        as_json,
+        ["edit its notes and its deadline", "make lint", "make test-dags", "make up"],
     )
 
 
-def _write(files: dict[Path, str], dry_run: bool, steps: Sequence[str]) -> None:
+def _write(files: dict[Path, str], dry_run: bool, as_json: bool, steps: Sequence[str]) -> None:
     from data_platform.scaffold.write import write_new
 
-    if dry_run:
+    if not dry_run:
+        write_new(files)
+    if as_json and dry_run:
+        print_json({"drafted": {_shown(path): text for path, text in files.items()}})
+    elif as_json:
+        print_json({"written": [str(path) for path in files]})
+    elif dry_run:
         for path, text in files.items():
             sys.stdout.write(f"# {_shown(path)}\n{text}\n")
-        return
-    write_new(files)
-    _tell(list(files), steps)
+    else:
+        _tell(list(files), steps)
 
 
 def _tell(written: Sequence[Path], steps: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ def test_a_foreign_key_points_to_what_its_gate_can_ask(target: str, says: str, t
 
 
 def test_both_columns_are_of_one_type(tmp_path: Path) -> None:
-    write_contract(tmp_path, changed(CURRENCIES, "physicalType: text", "physicalType: uuid"))
+    write_contract(tmp_path, changed(CURRENCIES, "physicalType: text, primaryKey", "physicalType: uuid, primaryKey"))
     write_contract(tmp_path, pointing("currencies.currency_code"))
     with pytest.raises(InputError, match=r"currencies.currency_code is uuid, and 'note' is text"):
         load_contracts(tmp_path)

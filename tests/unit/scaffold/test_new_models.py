@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import subprocess
 import sys
@@ -100,3 +101,12 @@ def test_a_dry_run_prints_and_writes_nothing(dp: Dp, copy: Path) -> None:
     assert done.exit_code == 0
     assert "steps(discover=[])" in done.output
     assert not (copy / "dags").exists()
+
+
+def test_a_program_reads_what_is_drafted_and_what_is_written(dp: Dp, copy: Path) -> None:
+    drafted = json.loads(dp("dag", "replay_returns", "--dry-run", "--json").stdout)["drafted"]
+    assert not (copy / "dags").exists()
+    written = json.loads(dp("dag", "replay_returns", "--json").stdout)["written"]
+    assert {str(copy / path): text for path, text in drafted.items()} == {
+        p: Path(p).read_text("utf-8") for p in written
+    }
