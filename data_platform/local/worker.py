@@ -57,9 +57,10 @@ HEAVY = (
     "typer",
 )
 OWN_PACKAGES = ("data_platform", "spark_jobs", "feature_repo", "sample_company")
-# What looks at its terminal or settings while it is imported is left to each child.
+# What looks at its terminal, settings or contracts while it is imported is left to each child.
 COMMAND_LINES = ("data_platform.cli", "spark_jobs.cli", "feature_repo.cli", "sample_company.cli")
-NOT_PRELOADED = (*COMMAND_LINES, "data_platform.local", "feature_repo.definitions")
+MADE_OF_CONTRACTS = ("feature_repo.definitions", "feature_repo.on_demand", "feature_repo.services")
+NOT_PRELOADED = (*COMMAND_LINES, *MADE_OF_CONTRACTS, "data_platform.local")
 
 
 def _own_modules() -> list[str]:

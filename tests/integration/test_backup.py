@@ -142,6 +142,7 @@ class Elsewhere:
         for name in (*old.environment, *OTHERS):
             patch.delenv(name, raising=False)
         own = {"STATE_DIR": str(self.state), "DP_ENV_FILE": str(self.env_file), "POSTGRES_PORT": str(pick_port())}
+        own["PROJECT_ROOT"] = old.environment["PROJECT_ROOT"]
         for name, value in {**SPARK, **own}.items():
             patch.setenv(name, value)
         forget_settings()
