@@ -32,6 +32,7 @@ from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.local.processes import signal_all
 from data_platform.local.secrets import pick_port
 from data_platform.local.spark import spark_component
+from data_platform.local.worker import MADE_OF_CONTRACTS
 from data_platform.orchestrate import run_all
 from data_platform.settings import PROJECT_ROOT, ROLES, Settings, get_settings
 from sample_company.small import land_small_shop
@@ -353,6 +354,10 @@ def _set(patch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
 
 
 def forget_settings() -> None:
-    """Makes the next reader read settings and contracts anew."""
+    """Makes the next reader read settings and contracts anew, and what is made of them while it is imported."""
     get_settings.cache_clear()
     get_contracts.cache_clear()
+    for name in MADE_OF_CONTRACTS:
+        package, _, module = name.rpartition(".")
+        if sys.modules.pop(name, None):
+            delattr(sys.modules[package], module)
