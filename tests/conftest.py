@@ -273,16 +273,25 @@ def _untraced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_platform(
-    server: EmbeddedPostgres, home: Path, patch: pytest.MonkeyPatch, *, today: date, like: Platform | None = None
+    server: EmbeddedPostgres,
+    home: Path,
+    patch: pytest.MonkeyPatch,
+    *,
+    today: date,
+    like: Platform | None = None,
+    project: Path | None = None,
 ) -> Iterator[Platform]:
     """Makes a platform that is empty, or a copy, points settings at it, and drops its database afterwards.
+
+    Its project is the one of two sources, unless another is named.
 
     Names of databases are used again: dbt keeps what it has parsed as long as it is asked for the same one, and parsing
     the project takes a second.
     """
     database = next(name for number in count() if (name := f"test_{os.getpid()}_{number}") not in _databases)
     _databases.add(database)
-    platform = Platform(home, _environment(server, database, home, today))
+    environment = _environment(server, database, home, today)
+    platform = Platform(home, environment | ({"PROJECT_ROOT": str(project)} if project else {}))
     _create_database(server, platform, like)
     dbt, parsed = home / "state" / "dbt", _servers() / f"dbt_{database}"
     if like:

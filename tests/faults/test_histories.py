@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,8 @@ def opened(
     """A shop on its first day, in a project of its own."""
     project = Project(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PROJECT_ROOT", str(project.root))
-        with contextmanager(make_platform)(postgres, tmp_path_factory.mktemp("shop"), patch, today=START) as platform:
+        shop = partial(make_platform, today=START, project=project.root)
+        with contextmanager(shop)(postgres, tmp_path_factory.mktemp("shop"), patch) as platform:
             Stack(platform.landing, project).write(BASE)
             orchestrate.run_all(None)
             patch.undo()
@@ -171,10 +172,9 @@ def test_any_history_ends_in_the_state_of_a_clean_build(
     @contextmanager
     def new_shop(today: int) -> Iterator[Stack]:
         home = tmp_path / str(len(list(tmp_path.iterdir())))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PROJECT_ROOT", str(project.root))
-            with contextmanager(make_platform)(postgres, home, patch, today=date_of(today), like=first_day) as platform:
-                yield Stack(platform.landing, project)
+        shop = partial(make_platform, today=date_of(today), like=first_day, project=project.root)
+        with pytest.MonkeyPatch.context() as patch, contextmanager(shop)(postgres, home, patch) as platform:
+            yield Stack(platform.landing, project)
 
     def clean_build(facts: dict[SourceDay, Facts], today: int) -> dict[str, Rows]:
         with new_shop(today) as stack:

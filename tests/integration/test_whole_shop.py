@@ -21,7 +21,7 @@ from sample_company.manifest import Manifest
 from sample_company.scan import CanaryScanner
 from sample_company.small import land_small_shop, small_shop
 from sample_company.web import LATEST_DAYS, WebSite
-from tests.conftest import SHOP_DAYS, Platform, forget_settings, make_platform
+from tests.conftest import SHOP_DAYS, Platform, make_platform
 from tests.state import stale
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server", "untraced_engines")]
@@ -35,9 +35,7 @@ def shop_with_all(
     """All but the last day in one run, then the last, which brings events of the days before it."""
     home = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        for platform in make_platform(postgres, home, patch, today=SHOP_DAYS.end):
-            patch.setenv("PROJECT_ROOT", str(PROJECT_ROOT))
-            forget_settings()
+        for platform in make_platform(postgres, home, patch, today=SHOP_DAYS.end, project=PROJECT_ROOT):
             manifest = land_small_shop(platform.landing, days=len(SHOP_DAYS), start=START, whole=True)
             orchestrate.run_all(Interval(START, LAST))
             orchestrate.run_all(None)

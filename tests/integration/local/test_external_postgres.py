@@ -30,6 +30,7 @@ from data_platform.settings import Settings
 from data_platform.warehouse.connection import close_idle, query, transaction
 from sample_company.small import land_small_shop
 from tests.conftest import PASSWORD, SHOP_DAYS, SPARK, Platform, forget_settings
+from tests.projects import two_sources
 from tests.state import published, stale
 
 pytestmark = pytest.mark.integration
@@ -81,6 +82,7 @@ def external(server: Postgres16, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in {
         **own,
         **SPARK,
+        "PROJECT_ROOT": str(two_sources()),
         "BUSINESS_DATE_OFFSET_DAYS": str(offset),
         "PRIVACY_HASH_KEY": "00" * 32,
     }.items():

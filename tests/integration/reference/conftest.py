@@ -16,7 +16,7 @@ from data_platform.contracts.load import get_contracts, load_contracts
 from data_platform.local.postgres import EmbeddedPostgres
 from data_platform.settings import PROJECT_ROOT
 from data_platform.warehouse.connection import query, transaction
-from tests.conftest import Platform, forget_settings, make_platform
+from tests.conftest import Platform, make_platform
 from tests.state import newest_publication
 
 PROJECT = Path(__file__).parent / "project"
@@ -48,9 +48,7 @@ def till(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for file, text in compile_all(load_contracts(root / "contracts"), root).items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(text)
-    for platform in make_platform(postgres, tmp_path, monkeypatch, today=date(1998, 2, 1)):
-        monkeypatch.setenv("PROJECT_ROOT", str(root))
-        forget_settings()
+    for platform in make_platform(postgres, tmp_path, monkeypatch, today=date(1998, 2, 1), project=root):
         for day in (LONG_AGO, LATELY):
             rows = [",".join(map(str, order)) for order in ORDERS if order[1] == day]
             land(platform, f"orders/{day}.csv", "order_id,ordered_on,customer_id,currency_code,amount", *rows)

@@ -10,18 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from data_platform.cli.main import build_app
 from data_platform.contracts.load import get_contracts
+from data_platform.failures import GateFailure
 from data_platform.intervals import Interval
 from data_platform.landing import local_path
 from data_platform.orchestrate import open_work
 from data_platform.steps import perform
-from data_platform.warehouse.connection import query, transaction
+from data_platform.warehouse.connection import execute, query, transaction
 from tests.conftest import Platform, forget_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
+LINKS = {
+    "order_items": {"order_id": "orders.order_id"},
+    "order_payments": {"order_id": "orders.order_id"},
+    "order_reviews": {"order_id": "orders.order_id"},
+    "orders": {"customer_id": "customers.customer_id"},
+}
 DAY = date(1998, 1, 31)
 ROWS = 40
 START = datetime(1998, 1, 5, 9, 30, 15)
@@ -82,7 +90,16 @@ def text_of(name: str, header: list[str], rows: list[list[Any]]) -> bytes:
     return text.encode("utf-8-sig" if name == "category_names" else "utf-8")
 
 
-def test_each_file_is_a_dataset_with_every_row(
+def link(contract: Path, links: dict[str, str]) -> None:
+    """What somebody adds to a draft by hand: where its columns point to."""
+    document = yaml.safe_load(contract.read_text("utf-8"))
+    for column in document["schema"][0]["properties"]:
+        if column["name"] in links:
+            column["relationships"] = [{"to": links[column["name"]]}]
+    contract.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+
+
+def test_each_file_is_a_dataset_with_every_row_and_points_to_what_is_there(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROJECT_ROOT", str(tmp_path / "project"))
@@ -100,6 +117,9 @@ def test_each_file_is_a_dataset_with_every_row(
         landed = local_path(location.replace("{extract_day}", str(DAY)).replace("*", "all"))
         landed.parent.mkdir(parents=True, exist_ok=True)
         landed.write_bytes(file.read_bytes())
+    for name, links in LINKS.items():
+        link(tmp_path / f"project/contracts/sources/olist/{name}.odcs.yaml", links)
+    forget_settings()
     run = open_work(Interval(START.date(), DAY + timedelta(days=1))).run
     assert run
     for step in ("ingest", "gate:ingest", "stage"):
@@ -118,3 +138,12 @@ def test_each_file_is_a_dataset_with_every_row(
     keys = {name: [c.name for c in get_contracts()[name].columns if c.primary_key] for name in files}
     assert keys["order_items"] == ["order_id", "order_item_id"]
     assert keys["customers"] == ["customer_id"]
+    perform(run.run_id, "gate:stage")
+    with transaction() as connection:
+        execute(
+            connection,
+            f'delete from "run_{run.run_id}".orders__new where customer_id = %s',
+            (files["orders"][1][0][1],),
+        )
+    with pytest.raises(GateFailure, match="stands_in_orders"):
+        perform(run.run_id, "gate:stage")

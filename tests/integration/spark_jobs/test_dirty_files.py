@@ -30,7 +30,7 @@ from spark_jobs import ingest
 from spark_jobs.deliveries import Source, rows_of
 from spark_jobs.reading import frame_of, layout_of, share_out
 from spark_jobs.records import Layout
-from tests.conftest import Platform, forget_settings, make_platform
+from tests.conftest import Platform, make_platform
 from tests.pollutions import Pollution, all_pollutions
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
@@ -54,9 +54,7 @@ def found(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     """Name of each file → what became of it. All are read in one run."""
     home = tmp_path_factory.mktemp("dirty")
     with pytest.MonkeyPatch.context() as patch:
-        for platform in make_platform(postgres, home, patch, today=Interval.of_day(DAY).end):
-            patch.setenv("PROJECT_ROOT", str(home))
-            forget_settings()
+        for platform in make_platform(postgres, home, patch, today=Interval.of_day(DAY).end, project=home):
             layouts = land(platform, home / "contracts", home / "dialects")
             patch.setattr(ingest, "read_sources", reading_each_by(layouts))
             run = open_work(Interval.of_day(DAY)).run

@@ -45,6 +45,8 @@ def test_no_service_reads_what_is_for_fairness_tests_only() -> None:
 
 
 def test_a_new_service_or_view_is_registered_without_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    from feature_repo import on_demand, services  # those that are there now: other tests import them anew
+
     second = FeatureService(name="churn_v2", features=[on_demand.customer_recency])
     monkeypatch.setattr(services, "churn_v2", second, raising=False)
     contents = repo_contents("data_platform")
