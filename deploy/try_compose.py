@@ -270,7 +270,7 @@ def published_here(compose: Compose, folder: Path, *, history: bool) -> Totals:
             compose.run(*own, dp, "simulate", "company")
         else:
             first = SAMPLE_COMPANY_TODAY - DAYS * ONE_DAY
-            land_small_shop(folder / "landing", customers=CUSTOMERS, days=DAYS, start=first)
+            land_small_shop(folder / "landing", customers=CUSTOMERS, days=DAYS, start=first, whole=True)
         compose.run(*own, dp, "run")
         found: Totals = json.loads(compose.run(*own, sys.executable, "-c", TOTALS))
     finally:
