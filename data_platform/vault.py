@@ -46,15 +46,17 @@ def refuse_other_key(connection: Connection) -> None:
 def add_records(connection: Connection, records: Collection[Record]) -> None:
     """Keeps records. They count once a live delivery holds them.
 
-    Those that are there already stay as they are, but for tokens: a contract may publish others than before.
+    Those that are there already stay as they are, but for tokens: a contract may publish others than before. Several
+    workers may have sealed the same one; each is given to the database once.
     """
+    once = {record.number: record for record in records}
     with connection.cursor() as cursor:
         execute_values(
             cursor,
             "insert into vault.records (record, dataset, subject, identifies, tokens, sealed) values %s"
             " on conflict (record) do update set tokens = excluded.tokens"
             " where records.tokens is distinct from excluded.tokens",
-            [(r.number, r.dataset, r.subject, r.identifies, list(r.tokens), r.sealed.encode()) for r in records],
+            [(r.number, r.dataset, r.subject, r.identifies, list(r.tokens), r.sealed.encode()) for r in once.values()],
         )
 
 

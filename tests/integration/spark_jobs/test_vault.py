@@ -266,6 +266,14 @@ def test_tokens_of_a_column_that_is_tokenised_later_can_be_looked_up(desk: Desk)
         assert len(find_values(connection, record["tokens"][0])) == 1
 
 
+@pytest.mark.usefixtures("desk")
+def test_a_record_that_two_workers_have_sealed_is_kept_once() -> None:
+    record = Record(7, "members", None, identifies=False, tokens=("tok_a",), sealed="here")
+    with transaction() as connection:
+        add_records(connection, [record, replace(record, sealed="there")])
+        assert query(connection, "select record, tokens from vault.records") == [{"record": 7, "tokens": ["tok_a"]}]
+
+
 def test_a_worker_that_finds_no_warehouse_fails_for_now_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.letters(DAY, ("00001", LETTER))
     run = open_work(None).run
