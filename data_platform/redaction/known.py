@@ -1,27 +1,30 @@
 """Values of one person that are known, found in a text in whatever way he writes them.
 
 Text and values are compared word by word, without case, accents and what stands between words, be it a blank, a hyphen,
-a line break or a full stop; words of streets also in their short forms. A name is found whole, by its parts and with
-initials; an address line by line, a street with or without its house number, in either order; a telephone number by its
-last digits.
+a line break or a full stop; letters with an accent also as they are spelt out, words of streets in their short forms. A
+name is found whole, by its parts and with initials; an address line by line, a street with or without its house number,
+in either order; a telephone number by its last digits.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from data_platform.redaction.patterns import Span
+from data_platform.redaction.patterns import EXTENSION, Span
 
 Words = tuple[str, ...]
+Found = tuple[str, datetime | None]  # the placeholder's word, and when the value came
 PLACEHOLDERS = {"name": "NAME", "address": "ADDRESS", "email": "EMAIL", "phone": "PHONE", "value": "PERSONAL"}
 # Letters that are no letter with an accent to Unicode.
 PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "\u0131": "i"})
 SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+SPELLABLE = re.compile("[äöüåø\u0308\u030a]", re.IGNORECASE)
 SHORT = {
     "street": "st", "avenue": "ave", "av": "ave", "road": "rd", "lane": "ln", "drive": "dr", "boulevard": "blvd",
     "bd": "blvd", "square": "sq", "court": "ct", "place": "pl", "terrace": "ter", "apartment": "apt", "flat": "apt",
@@ -37,8 +40,11 @@ PARTICLES = frozenset(
 )
 LINE_ENDS = re.compile(r"[\n\r,;|]+|\bc/o\b", re.IGNORECASE)
 DIGITS = re.compile(r"\d(?:[\s().\-/\u00a0\u2010-\u2015]{0,3}\d)+")
+EXTENDED = re.compile(EXTENSION, re.IGNORECASE)
+SEVERAL_NUMBERS = re.compile(r"[/,;|&\n]|\b(?:and|or|und|oder)\b", re.IGNORECASE)
 FEWEST_DIGITS = 7
 LONG_PART = 4
+LONGEST_TERM = 200  # letters; no name, nor a line of an address, has as many
 PARTS = re.compile(r"[\s\u2010-\u2015-]+")
 
 
@@ -46,8 +52,21 @@ PARTS = re.compile(r"[\s\u2010-\u2015-]+")
 def _folded(character: str) -> str:
     """Lower-case letters and digits without accents; a blank for what parts words, nothing for what is invisible."""
     decomposed = unicodedata.normalize("NFKD", character.casefold()).translate(PLAIN)
-    kept = [c for c in decomposed if not unicodedata.combining(c) and unicodedata.category(c) != "Cf"]
+    kept = [c for c in decomposed if not unicodedata.combining(c) and not _is_silent(c)]
     return "".join(c if c.isalnum() else " " for c in kept)
+
+
+def _is_silent(character: str) -> bool:
+    """What is invisible, and signs like the apostrophe U+02BC; those of scripts of East Asia are sounds."""
+    category = unicodedata.category(character)
+    return category == "Cf" or (category == "Lm" and character < "\u3000")
+
+
+@lru_cache(maxsize=1 << 12)
+def _spelt_out(cluster: str) -> str:
+    """As ``_folded``, with ä as ae; of a letter and the one behind it, which may be its accent."""
+    letter = unicodedata.normalize("NFC", cluster)[:1].casefold().translate(SPELT_OUT)
+    return "".join(map(_folded, letter))
 
 
 @dataclass(frozen=True)
@@ -59,16 +78,16 @@ class Word:
     end: int
 
 
-def words_of(text: str) -> list[Word]:
-    """The words of a text in their order."""
+def words_of(text: str, *, spelt_out: bool = False) -> list[Word]:
+    """The words of a text in their order, accents left out, or spelt out as in Mueller."""
     found: list[Word] = []
     letters: list[str] = []
     start = end = 0
     for place, character in enumerate(text):
-        for letter in _folded(character):
+        for letter in _spelt_out(text[place : place + 2]) if spelt_out else _folded(character):
             if letter == " ":
                 if letters:
-                    found.append(Word(_short("".join(letters)), start, end))
+                    found.append(Word("".join(letters), start, end))
                     letters = []
                 continue
             if not letters:
@@ -76,7 +95,7 @@ def words_of(text: str) -> list[Word]:
             letters.append(letter)
             end = place + 1
     if letters:
-        found.append(Word(_short("".join(letters)), start, end))
+        found.append(Word("".join(letters), start, end))
     return found
 
 
@@ -110,59 +129,40 @@ NUMERALS = "0123456789"
 class Known:
     """What is known of one person, ready to be looked for.
 
-    Terms are kept without what parts their words, as people part them in many ways: O'Brien, OBrien, O Brien.
-
     Args:
         values: of any number of records, also of former names and addresses.
     """
 
     def __init__(self, values: Iterable[Value]) -> None:
-        self._terms: dict[str, tuple[str, datetime | None]] = {}
-        self._numbers: dict[str, tuple[str, datetime | None]] = {}
+        numbers: dict[str, Found] = {}
+        terms: dict[str, Found] = {}
+        of_streets: dict[str, Found] = {}
         for value in values:
             kind = PLACEHOLDERS[value.kind]
             if value.kind == "phone":
-                digits = "".join(c for c in unicodedata.normalize("NFKC", value.text) if c.isdigit())
-                if len(digits) >= FEWEST_DIGITS:
-                    _add(self._numbers, digits[-FEWEST_DIGITS:], kind, value.since)
+                for digits in _last_digits(value.text):
+                    _add(numbers, digits, kind, value.since)
             for words in _terms_of(value):
-                _add(self._terms, "".join(words), kind, value.since)
-        self._unspaced = sorted(filter(_is_unspaced, self._terms), key=len, reverse=True)
-        self._beginnings = {term[:length] for term in self._terms for length in range(1, len(term) + 1)}
+                _add(of_streets if value.kind == "address" else terms, "".join(words), kind, value.since)
+        self._numbers, self._terms, self._of_streets = numbers, Terms(terms), Terms(of_streets)
+        self._unspaced = {t: found for t, found in {**of_streets, **terms}.items() if _is_unspaced(t)}
 
     def find(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
-        """Spans of the text, each with when its value came; words overlap none but what stands inside of words."""
+        """Spans of the text, in no order, each with when its value came; they may overlap."""
         if self._numbers:
             yield from self._find_numbers(text)
         if self._unspaced:
             yield from self._find_unspaced(text)
-        words = words_of(text) if self._terms else []
-        place = 0
-        while place < len(words):
-            found = self._longest_term(words, place)
-            if found is None:
-                place += 1
-                continue
-            last, kind, since = found
-            yield Span(words[place].start, words[last].end, kind), since
-            place = last + 1
-
-    def _longest_term(self, words: list[Word], place: int) -> tuple[int, str, datetime | None] | None:
-        found, letters = None, ""
-        for last in range(place, len(words)):
-            before, letters = letters, letters + words[last].text
-            term = self._terms.get(letters) or self._terms.get(_without_s(letters))
-            if term := term or self._name_of_account(before, words[last].text):
-                found = (last, *term)
-            if letters not in self._beginnings:
-                break
-        return found
-
-    def _name_of_account(self, before: str, word: str) -> tuple[str, datetime | None] | None:
-        """The name with digits right behind it, as accounts are called: annquill99."""
-        name = word.rstrip(NUMERALS)
-        term = self._terms.get(before + name) if name and name != word else None
-        return term if term and term[0] == PLACEHOLDERS["name"] else None
+        if not (self._terms or self._of_streets):
+            return
+        first: dict[Span, datetime | None] = {}  # of one span in both readings, that of the value that came first
+        for spelt_out in (False, True) if SPELLABLE.search(text) else (False,):
+            words = words_of(text, spelt_out=spelt_out)
+            in_short = [Word(_short(word.text), word.start, word.end) for word in words] if self._of_streets else []
+            for span, since in (*self._terms.find(words), *self._of_streets.find(in_short)):
+                before = first.setdefault(span, since)
+                first[span] = min(before, since) if before and since else before
+        yield from first.items()
 
     def _find_numbers(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
         for match in DIGITS.finditer(text):
@@ -179,10 +179,9 @@ class Known:
     def _find_unspaced(self, text: str) -> Iterator[tuple[Span, datetime | None]]:
         placed = [(letter, place) for place, c in enumerate(text) for letter in _folded(c) if letter != " "]
         letters = "".join(letter for letter, _ in placed)
-        for term in self._unspaced:
+        for term, (kind, since) in self._unspaced.items():
             at = letters.find(term)
             while at >= 0:
-                kind, since = self._terms[term]
                 end = placed[at + len(term) - 1][1] + 1
                 while end < len(text) and unicodedata.category(text[end]).startswith("M"):
                     end += 1
@@ -190,8 +189,63 @@ class Known:
                 at = letters.find(term, at + len(term))
 
 
-def _add(terms: dict[str, tuple[str, datetime | None]], term: str, kind: str, since: datetime | None) -> None:
+class Terms:
+    """Terms, kept without what parts their words, as people part them in many ways: O'Brien, OBrien, O Brien."""
+
+    def __init__(self, found: Mapping[str, Found]) -> None:
+        self._found = found
+        self._in_order = sorted(found)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def find(self, words: Sequence[Word]) -> Iterator[tuple[Span, datetime | None]]:
+        """The longest terms, none of which overlaps another."""
+        place = 0
+        while place < len(words):
+            found = self._longest(words, place)
+            if found is None:
+                place += 1
+                continue
+            last, kind, since = found
+            yield Span(words[place].start, words[last].end, kind), since
+            place = last + 1
+
+    def _longest(self, words: Sequence[Word], place: int) -> tuple[int, str, datetime | None] | None:
+        found, letters = None, ""
+        for last in range(place, len(words)):
+            before, letters = letters, letters + words[last].text
+            term = self._found.get(letters) or self._found.get(_without_s(letters))
+            if term := term or self._name_of_account(before, words[last].text):
+                found = (last, *term)
+            if not self._is_beginning(letters):
+                break
+        return found
+
+    def _is_beginning(self, letters: str) -> bool:
+        at = bisect_left(self._in_order, letters)
+        return at < len(self._in_order) and self._in_order[at].startswith(letters)
+
+    def _name_of_account(self, before: str, word: str) -> Found | None:
+        """The name with digits right behind it, as accounts are called: annquill99."""
+        name = word.rstrip(NUMERALS)
+        term = self._found.get(before + name) if name and name != word else None
+        return term if term and term[0] == PLACEHOLDERS["name"] else None
+
+
+def _last_digits(text: str) -> Iterator[str]:
+    """The last digits of a telephone number without its extension; and where there may be several, those of each."""
+    text = EXTENDED.sub("", unicodedata.normalize("NFKC", text))
+    for number in {text, *SEVERAL_NUMBERS.split(text)}:
+        digits = "".join(c for c in number if c.isdigit())
+        if len(digits) >= FEWEST_DIGITS:
+            yield digits[-FEWEST_DIGITS:]
+
+
+def _add(terms: dict[str, Found], term: str, kind: str, since: datetime | None) -> None:
     """Adds a term; of one that several values have, the first to come counts."""
+    if len(term) > LONGEST_TERM:
+        return
     before = terms.get(term)
     if before is None or (since is not None and before[1] is not None and since < before[1]):
         terms[term] = (before[0] if before else kind, since)
@@ -216,7 +270,7 @@ def _terms_of(value: Value) -> Iterator[Words]:
             yield from _name(tuple("".join(fold(part)) for part in PARTS.split(spelling)))
         elif value.kind == "address":
             for line in LINE_ENDS.split(spelling):
-                yield from _address(fold(line))
+                yield from _address(tuple(map(_short, fold(line))))
         elif (words := fold(spelling)) and (len(words) > 1 or len(words[0]) > 1):
             yield words
 
@@ -227,10 +281,14 @@ def _name(words: Words) -> Iterator[Words]:
     if len(words) < 2:
         return
     first, last = words[0], words[-1]
+    yield from (words, (*words[1:], first), (last, *words[:-1]), (first, last))
+    yield from (some for some in (words[1:], words[:-1]) if len(some) > 1 and not PARTICLES.issuperset(some))
+    if first not in PARTICLES:
+        yield (first, last[0])
     initials = tuple(w[0] for w in words[:-1])
-    yield from (words, (*words[1:], first), (last, *words[:-1]), (first, last), words[1:], words[:-1])
-    yield from ((initials[0], w) for w in words[1:] if w not in PARTICLES)
-    yield from ((*initials, last), (initials[0], last), (last, *initials), (last, initials[0]), (first, last[0]))
+    yield from ((initials[0], w) for w in words[1:] if len(w) > 1 and w not in PARTICLES)
+    if len(last) > 1:
+        yield from ((*initials, last), (initials[0], last), (last, *initials), (last, initials[0]))
 
 
 def _address(words: Words) -> Iterator[Words]:

@@ -53,7 +53,7 @@ LONG_DATE = re.compile(
 SHORT_DATE = re.compile(rf"{MONTH_OR_DAY}{SEPARATOR}{MONTH_OR_DAY}{SEPARATOR}\d\d{DATE_ENDS}")
 EXTENSION = r"(?:\s*(?:x|ext\.?|extension|durchwahl|poste)\s*\d{1,5})?"
 BLANK = r"[ \t.\-/\u00a0\u202f\u2010-\u2015]"
-NUMBER = rf"\d(?:{BLANK}{{0,2}}+\(?+\d++\)?+)++"
+NUMBER = rf"\d(?:{BLANK}{{0,3}}+\(?+\d++\)?+)++"
 # Each with how many digits it must have at least, and may have at most.
 TELEPHONES = (
     # +44 20 7946 0958, 0044 (0)20 …: a country's number
@@ -62,16 +62,18 @@ TELEPHONES = (
     # (555) 010-1234, (555)0101234, 555.010.1234, 1-555-010-1234
     (
         re.compile(
-            rf"(?<![\w.,+])(?:1{BLANK})?(?:\(\d{{3}}\){BLANK}?\d{{3}}{BLANK}?|\d{{3}}{BLANK}\d{{3}}{BLANK})\d{{4}}"
+            rf"(?<![\w.,+])(?:1{BLANK})?(?:\(\d{{3}}\){BLANK}{{0,3}}\d{{3}}{BLANK}{{0,3}}"
+            rf"|\d{{3}}{BLANK}{{1,3}}\d{{3}}{BLANK}{{1,3}})\d{{4}}"
             rf"(?!\w|[.,]\d){EXTENSION}"
         ),
         10,
         16,
     ),
-    # 020 7946 0958, (0301) 555-1234, 01 23 45 67 89, 030/5551234
+    # 020 7946 0958, (0301) 555-1234, (0301)5551234, 01 23 45 67 89, 030/5551234, 0171 - 555 12 34
     (
         re.compile(
-            rf"(?<![\w.,+])\(?0[1-9]\d{{0,4}}\)?{BLANK}{{1,2}}\d{{2,}}(?:{BLANK}\d{{2,}})*(?!\w|[.,]\d){EXTENSION}"
+            rf"(?<![\w.,+])\(?0[1-9]\d{{0,4}}(?:\){BLANK}{{0,3}}|{BLANK}{{1,3}})\d{{2,}}(?:{BLANK}{{1,3}}\d{{2,}})*"
+            rf"(?!\w|[.,]\d){EXTENSION}"
         ),
         9,
         13,
@@ -80,9 +82,10 @@ TELEPHONES = (
     (re.compile(rf"(?<![\w.,+-])0[1-9]\d{{8,10}}(?!\w|[.,-]\d){EXTENSION}"), 10, 16),
 )
 TOLD_TELEPHONE = re.compile(
-    r"\b(?:(?:tele)?phone|tel|mobile|cell(?:phone)?|fax|whatsapp|telefon|handy|mobil|t\u00e9l\u00e9phone|portable"
+    r"\b(?:(?:tele)?phone|tel|mobile|cell(?:phone)?|fax|whatsapp|(?:telefon|handy|mobil(?:funk)?)(?:nummer|nr)?"
+    r"|rufnummer|t\u00e9l\u00e9phone|portable"
     r"|(?:call|ring|reach|text)(?:\s+me|\s+us)?(?:\s+back)?\s+(?:at|on|under))\b"
-    rf"(?:\s+(?:number|nummer|no\.?|nr\.?|is|ist|est|at|on|unter))*[\s:.=]{{0,3}}(\+?\(?{NUMBER}{EXTENSION})",
+    rf"(?:[\s.-]{{1,4}}(?:number|nummer|no\.?|nr\.?|is|ist|est|at|on|unter))*[\s:.=]{{0,3}}(\+?\(?{NUMBER}{EXTENSION})",
     re.IGNORECASE,
 )
 TOLD_DIGITS = (6, 17)
@@ -90,7 +93,7 @@ TOLD_DIGITS = (6, 17)
 TEN_DIGITS = re.compile(r"(?<![\w.,+-])(?:1[2-9]|[2-9])\d{9}(?!\w|[.,-]\d)")
 TELEPHONING = re.compile(
     r"\b(?:(?:tele)?phone|tel|mobile|cell(?:phone)?|fax|sms|whatsapp|call(?:ed|ing|s)?|ring|rang|dial(?:l?ed)?|text(?:ed)?"
-    r"|reach(?:ed)?|telefon|handy|mobil|anrufen|t\u00e9l\u00e9phone|appele[rz])\b",
+    r"|reach(?:ed)?|(?:telefon|handy|mobil)(?:nummer|nr)?|anrufen|t\u00e9l\u00e9phone|appele[rz])\b",
     re.IGNORECASE,
 )
 NEARBY = 40  # characters

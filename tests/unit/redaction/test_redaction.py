@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -72,6 +73,12 @@ def test_all_of_what_generated_letters_hold_is_found_and_hardly_anything_else() 
         ("from +44\t20 7946 0958", "from <PHONE>"),
         ("from 1.2.3.4.Next 4111/1111/1111/1111 12/99", "from <IP>.Next <CARD> 12/99"),
         ("tel: 5550123, call me at 555 0123", "tel: <PHONE>, call me at <PHONE>"),
+        ("Mobil: +49 171 / 5551234, +44 (0) 20 - 7946 - 0958", "Mobil: <PHONE>, <PHONE>"),
+        ("+49 (0) 171 - 555 12 34, (555) - 010 - 1234", "<PHONE>, <PHONE>"),
+        ("Tel. 0171 / 5551234 or 0171 \u2013 555 12 34", "Tel. <PHONE> or <PHONE>"),
+        ("(0171)5551234 and (020)79460958", "<PHONE> and <PHONE>"),
+        ("Handynummer: 5551234, Telefonnummer 555 1234", "Handynummer: <PHONE>, Telefonnummer <PHONE>"),
+        ("Tel.-Nr.: 5551234; 5551234567 ist meine Handynummer", "Tel.-Nr.: <PHONE>; <PHONE> ist meine Handynummer"),
     ],
 )
 def test_patterns_are_found_between_other_things(text: str, expected: str) -> None:
@@ -87,6 +94,7 @@ def test_patterns_are_found_between_other_things(text: str, expected: str) -> No
         "order 5551234567 of 2 records has not come, and what I have said of it was never answered; call me",
         "50%40 off a.b, version 1.2.3.4.5",
         "version 1.2.3, 300.1.1.1, 16:9, a@b, C++ :: D, meet me at noon, see shop.example",
+        "from 05 - 10 - 1998 to 12 / 10 / 1998, 12 - 14 of 20 - 30, 100 / 200, call me at 10 - 12",
     ],
 )
 def test_numbers_of_orders_amounts_and_days_stay(text: str) -> None:
@@ -147,12 +155,66 @@ def test_particles_of_names_stay_words() -> None:
     assert redact("the van of Ludwig, the Berg of le", known).text == "the van of <NAME>, the <NAME> of <NAME>"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("Kate West", "Mrs West called, K. West, from 5 W Street", "Mrs <NAME> called, <NAME>, from 5 W Street"),
+        ("North", "Mr North", "Mr <NAME>"),
+        ("Jonas Mueller", "Herr M\u00fcller or Mu\u0308ller", "Herr <NAME> or <NAME>"),
+        ("Jens Soerensen", "Yours, S\u00f8rensen", "Yours, <NAME>"),
+        ("Anne O'Brien", "from O\u02bcBrien or O\u2019Brien", "from <NAME> or <NAME>"),
+        ("\u0645\u062d\u0645\u062f", "\u0645\u062d\u0640\u0640\u0645\u062f", "<NAME>"),
+    ],
+)
+def test_names_are_found_however_they_are_spelt(name: str, text: str, expected: str) -> None:
+    assert redact(text, Known([Value("name", name)])).text == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Anna S.", "It's the shop's, as you said"),
+        ("Dr Miller", "I drive to the dr"),
+        ("Das Gupta", "das ist es"),
+        ("Herr M\u00fcller", "Sehr geehrter Herr"),
+        ("Mr Smith", "Dear Mrs"),
+        ("Le Sage", "pour les autres"),
+        ("De La Cruz", "uno de la casa"),
+        ("Sue Roe", "su casa"),
+    ],
+)
+def test_words_that_a_short_name_is_like_stay(name: str, text: str) -> None:
+    assert redact(text, Known([Value("name", name)])).text == text
+
+
+@pytest.mark.parametrize("number", ["+1 555 010 1234 x5", "555-010-1234 ext. 12", "5550101234 / 0171 7654321"])
+def test_a_known_number_may_have_an_extension_or_stand_beside_another(number: str) -> None:
+    known = Known([Value("phone", number)])
+    assert redact("mine is 0101234", known).text == "mine is <PHONE>"
+
+
+def test_a_stroke_in_a_known_number_may_part_its_area() -> None:
+    assert redact("mine is 1555123", Known([Value("phone", "0301/555 123")])).text == "mine is <PHONE>"
+
+
+def test_what_is_known_takes_no_more_room_than_its_length() -> None:
+    line = " ".join(f"word{number}" for number in range(2_000))
+    tracemalloc.start()
+    known = Known([Value("address", f"{line}\n12 Bababobo Street"), Value("value", line), Value("name", line)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500 * len(line)
+    assert redact(f"at 12 Bababobo St, {line}", known).text.startswith("at <ADDRESS>, <NAME>")
+
+
 def test_a_text_is_as_new_as_the_newest_value_that_it_was_redacted_by() -> None:
     old, new = datetime(1998, 1, 1, tzinfo=UTC), datetime(1998, 2, 1, tzinfo=UTC)
     known = Known([Value("name", "Ann Quill", new), Value("name", "Ann Reed", old), Value("name", "Ann Quill", old)])
     assert redact("yours, Ann Reed", known).since == old
     assert redact("yours, Quill", known).since == old
     assert redact("yours, a@x.example", known).since is None
+    spelt = Known([Value("name", "Jonas Mueller", old), Value("name", "Jonas M\u00fcller", new)])
+    assert redact("yours, M\u00fcller", spelt).since == old
     later = Known([Value("name", "Ann Reed", old), Value("name", "Bea Quill", new)])
     assert redact("Reed, Quill", later).since == new
 
