@@ -30,7 +30,7 @@ from data_platform.warehouse.connection import Connection, execute, query
 from data_platform.withdrawals import end_versions
 
 # Raise it when the parser reads the same file and contract differently: every delivery is then parsed anew.
-PARSER_VERSION = 4
+PARSER_VERSION = 5
 NOTHING = Findings()
 
 

@@ -1,9 +1,9 @@
 """What becomes of personal values on the way in: pseudonyms, coarser values, encrypted raw text.
 
 ``hash``: HMAC-SHA256 under ``PRIVACY_HASH_KEY``, cut to 128 bits, in hex. The same person gets the same pseudonym in
-every dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; of six
-digits or more with nothing else than the signs of telephone numbers among them, the digits. Without the key a pseudonym
-can neither be turned back nor be checked against a guess.
+every dataset, so values are brought to one form first: Unicode NFKC, case folded, blanks trimmed and joined; of
+telephone numbers, and of ten digits or more in groups, the digits, of addresses of the internet also the dots. Without
+the key a pseudonym can neither be turned back nor be checked against a guess.
 
 ``tokenise``: a token, which is a pseudonym of its own kind, as stable; what it stands for is in the vault.
 
@@ -18,6 +18,7 @@ Spark's workers import this module, so its heavier imports are made where they a
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -38,7 +39,9 @@ UNKNOWN = "unknown"
 # Lowest age of each band; ages from 120 up are nobody's.
 AGE_BANDS = ((0, "0-17"), (18, "18-24"), (25, "25-34"), (35, "35-44"), (45, "45-54"), (55, "55-64"), (65, "65+"))
 OLDEST = 120
-TELEPHONE = re.compile(r"[+(]*(?:\d[\s()./-]*){6,}")
+# Written like a number that is called: with a plus, a bracket or a zero first; or long, in groups. In what is shorter,
+# like days, the signs tell values apart: 1990-11-1 and 1990-1-11.
+TELEPHONE = re.compile(r"(?=[+(]|0\d)[+(]*(?:\d[\s()./-]*){6,}|(?=(?:\D*\d){10})\d+(?:[\s()./-]+\d{2,})+")
 
 
 def hash_key() -> bytes:
@@ -101,7 +104,15 @@ def derived_key(key: bytes, purpose: str) -> bytes:
 def normalise(value: str) -> str:
     """The form in which equal e-mail addresses, names and telephone numbers are equal."""
     text = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-    return re.sub(r"\D", "", text) if TELEPHONE.fullmatch(text) else text
+    return re.sub(r"\D", "", text) if TELEPHONE.fullmatch(text) and not _is_internet_address(text) else text
+
+
+def _is_internet_address(text: str) -> bool:
+    try:
+        ipaddress.ip_interface(text)  # also 192.168.11.0/24
+    except ValueError:
+        return False
+    return True
 
 
 def pseudonym(value: str, key: bytes) -> str:
