@@ -23,13 +23,18 @@ def compare_schema(schema: pa.Schema, layout: Layout) -> Difference:
     found = [way for way, _ in _fields(schema, ways)]
     expected = list(dict.fromkeys(c for c, n in zip(layout.columns, layout.names, strict=True) if n != layout.unknown))
     retyped = tuple(
-        f"{way} is {field_type}, not {' or '.join(dict.fromkeys(layout.types[at] for at in columns))}"
+        f"{way} is {_in_words(field_type)}, not {' or '.join(dict.fromkeys(layout.types[at] for at in columns))}"
         for way, (field_type, columns) in _fields(schema, ways)
         if columns
         and not any(fits(field_type, layout.types[at], layout.names[at] in layout.formatted) for at in columns)
     )
     difference = compare_ways(found, expected)
     return replace(difference, retyped=difference.retyped + retyped)
+
+
+def _in_words(field_type: pa.DataType) -> str:
+    """A type as messages have it: of nested ones the kind alone, as names of fields may be somebody's."""
+    return str(field_type).partition("<")[0] if types.is_nested(field_type) else str(field_type)
 
 
 def missing_columns(schema: pa.Schema, layout: Layout) -> tuple[str, ...]:

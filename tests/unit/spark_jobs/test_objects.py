@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from spark_jobs import table_files, text_files
 from spark_jobs.corrections import read_text
+from spark_jobs.file_schemas import compare_schema
 from spark_jobs.records import MAX_RECORD_BYTES, Layout, UnreadableFileError
 from spark_jobs.text_files import read_file
 
@@ -413,6 +414,21 @@ TYPED = replace(
     required=frozenset({"id"}),
 )
 FROZEN = replace(TYPED, unknown=None, columns=TYPED.columns[:2], names=TYPED.names[:2], drift="freeze")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (pa.struct([("Ann Example", pa.int64())]), "struct"),
+        (pa.list_(pa.struct([("Ann Example", pa.int64())])), "list"),
+        (pa.map_(pa.string(), pa.struct([("Ann Example", pa.int64())])), "map"),
+        (pa.decimal128(20, 2), "decimal128(20, 2)"),
+    ],
+)
+def test_a_type_that_differs_is_told_without_its_fields(found: pa.DataType, told: str) -> None:
+    schema = pa.schema([("id", pa.string()), ("page", pa.struct([("url", found)]))])
+    (retyped,) = compare_schema(schema, TYPED).retyped
+    assert retyped == f"page.url is {told}, not numeric(8,2)"
 
 
 @pytest.mark.parametrize(
