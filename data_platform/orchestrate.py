@@ -97,10 +97,11 @@ def look(
             hint=f"end it at {business_date()} at the latest (the end is not included)",
         )
     refuse_breaking_changes(connection, get_contracts())
-    for contract in sources if takes_out else ():
+    contracts = staleness.with_what_they_know(sources)
+    for contract in contracts if takes_out else ():
         if contract.extract:
             extract_or_note(contract)
-    return discover(connection, staleness.with_what_they_know(sources))
+    return discover(connection, contracts)
 
 
 def _must_open(connection: Connection, asked: Interval | None, datasets: tuple[str, ...], unless_done: bool) -> bool:

@@ -21,6 +21,8 @@ from data_platform import unknown_keys
 from data_platform.cli.main import build_app
 from data_platform.clock import due_day
 from data_platform.contracts.model import Contract
+from data_platform.contracts.parts import Extract
+from data_platform.extraction import failed_extracts
 from data_platform.failures import InputError, TransientFailure
 from data_platform.ledger import discover, input_version, to_ingest
 from data_platform.local.secrets import pick_port
@@ -35,6 +37,7 @@ from data_platform.warehouse.connection import execute, open_connection, query, 
 from spark_jobs import ingest, transform
 from spark_jobs.protection import Protection, protection_of
 from tests.conftest import Platform, forget_settings
+from tests.contracts import change_contract
 from tests.forked import run_forked
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("spark_server")]
@@ -229,6 +232,16 @@ def test_a_run_of_the_letters_alone_reads_first_what_tells_of_their_writers(desk
     (subject,) = rows_of("select known from ops.file_subjects")
     assert subject["known"], "the vault knew her"
     assert f"landing/desk/letters/{DAY}.jsonl" not in desk.stale(), "nothing is to be read again"
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_run_of_the_letters_alone_takes_out_the_table_that_tells_of_their_writers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change_contract(monkeypatch, "members", extract=Extract(table="members", cursor="changed_at"))
+    open_work(None, datasets=["letters"])
+    with transaction() as connection:
+        assert list(failed_extracts(connection)) == ["members"], "it was tried: its database is not known"
 
 
 def test_a_text_that_the_present_contract_cannot_read_is_not_read_again_for_the_vault(desk: Desk) -> None:
