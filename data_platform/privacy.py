@@ -89,10 +89,15 @@ def _fernet_key(name: str) -> bytes:
     from data_platform.settings import get_settings
 
     key: bytes = getattr(get_settings(), name.lower()).get_secret_value().encode()
+    if not key:
+        hint = "`make up` writes one into .env; what was written under an earlier one needs that one again"
+        raise InputError(f"{name} is missing", hint=hint)
     try:
         Fernet(key)
     except ValueError:
-        raise InputError(f"{name} is not a Fernet key", hint="`make up` writes one into .env") from None
+        raise InputError(
+            f"{name} is not a Fernet key", hint="bring back the one that was there, or remove it"
+        ) from None
     return key
 
 

@@ -62,7 +62,8 @@ def test_writings_of_one_value_are_one_person(one: str, other: str) -> None:
     [
         *(("ann1@x.org", "ann2@x.org"), ("12-34", "1234"), ("", "0"), ("1997-01-02 A", "19970102A")),
         *(("192.168.1.12", "192.168.11.2"), ("10.0.0.11", "100.0.1.1"), ("192.168.11.0/24", "192.168.110.24")),
-        *(("1990-11-1", "1990-1-11"), ("1/11/1990", "11/1/1990"), ("123-4567", "12-34567"), ("0.1.11.1.1.1", "0.11.1.1.1.1")),
+        *(("1990-11-1", "1990-1-11"), ("1/11/1990", "11/1/1990"), ("123-4567", "12-34567")),
+        ("0.1.11.1.1.1", "0.11.1.1.1.1"),
     ],
 )
 def test_different_values_stay_different(one: str, other: str) -> None:
@@ -105,13 +106,13 @@ def test_a_bad_hash_key_is_refused_without_showing_it(text: str, monkeypatch: py
     assert not text or text not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "too short"])
+@pytest.mark.parametrize(("text", "says"), [("", "is missing"), ("too short", "is not a Fernet key")])
 @pytest.mark.parametrize(("name", "read"), [("QUARANTINE_KEY", quarantine_key), ("VAULT_KEY", vault_key)])
 def test_a_bad_fernet_key_is_refused_without_showing_it(
-    name: str, read: Callable[[], bytes], text: str, monkeypatch: pytest.MonkeyPatch
+    name: str, read: Callable[[], bytes], text: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set(monkeypatch, name, text)
-    with pytest.raises(InputError, match=f"{name} is not a Fernet key") as error:
+    with pytest.raises(InputError, match=f"{name} {says}") as error:
         read()
     assert not text or text not in str(error.value)
 
