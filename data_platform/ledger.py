@@ -216,7 +216,7 @@ def _delivered_paths(contract: Contract) -> Iterator[tuple[str, date | None]]:
 
 def _extract_day(text: str) -> date | None:
     with suppress(ValueError):
-        return date.fromisoformat(text)
+        return date.fromisoformat(text.replace("_", "-"))
     return None
 
 

@@ -51,9 +51,8 @@ def new_dataset(
             sys.stdout.write(text)
         return
     written = write_dataset(draft, text)
-    page = profile.write(draft)
     if as_json:
-        files = [str(file) for file in (*written, page)]
+        files = [str(file) for file in written]
         print_json(
             {"written": files, "rows": draft.rows, "sampled": draft.sampled, "columns": list(profile.summary(draft))}
         )
@@ -61,7 +60,7 @@ def new_dataset(
     columns = ["column", "type", "missing", "distinct", "key", "personal"]
     print_table(f"{source}/{name}: {draft.sampled}", profile.summary(draft), columns=columns)
     steps = [
-        f"look at {page}",
+        f"look at {written[-1]}",
         f"edit {_shown(written[0])}: each word `review` waits for a decision",
         "dp contracts lint && dp contracts compile",
         f"land files as {draft.location}" if draft.kind != "table" else f"dp extract {name}",

@@ -125,7 +125,7 @@ def _addresses(text: str) -> Iterator[Span]:
 def _cards(text: str) -> Iterator[Span]:
     for match in DIGIT_GROUPS.finditer(text):
         groups = [(match.start() + g.start(), match.start() + g.end()) for g in GROUP.finditer(match[0])]
-        yield from _windows(text, groups, CARD_DIGITS, _is_card, "CARD")
+        yield from _windows(text, groups, CARD_DIGITS, is_card, "CARD")
 
 
 def _windows(
@@ -148,7 +148,7 @@ def _windows(
             first = found + 1
 
 
-def _is_card(digits: str) -> bool:
+def is_card(digits: str) -> bool:
     """Whether an issuer may have given out the number, and its last digit fits the others (Luhn)."""
     if not digits.isascii() or not CARD_BEGINNINGS.match(digits) or len(set(digits)) == 1:
         return False

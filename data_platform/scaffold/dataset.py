@@ -16,7 +16,7 @@ from data_platform.scaffold.draft import Draft, DraftColumn, day_column
 from data_platform.scaffold.encodings import detect_encoding
 from data_platform.scaffold.keys import find_day, find_grain
 from data_platform.scaffold.names import column_names
-from data_platform.scaffold.objects import Field, json_fields, table_fields
+from data_platform.scaffold.objects import Field, is_name, json_fields, table_fields
 from data_platform.scaffold.personal import Finding, find_personal, is_free_text
 from data_platform.scaffold.reading import UNKNOWN, Rows, broken_share, draft_of_texts, read_rows
 from data_platform.scaffold.samples import Sample, head_of, take_sample
@@ -41,12 +41,14 @@ def draft_of_files(source: str, dataset: str, patterns: Sequence[str]) -> Draft:
     if form in {"parquet", "orc"}:
         dialect, fields = Dialect(), table_fields(sample, form)
     else:
-        encoding = detect_encoding(sample)
+        encoding, unsure = detect_encoding(sample)
         form = "json" if _is_json(sample, encoding) else "csv"
         if form == "json":
             fields, dialect = json_fields(sample, encoding), Dialect(encoding=encoding)
+            unsure += _unlike_names(fields)
         else:
-            fields, dialect, unsure = _delimited(sample, encoding)
+            fields, dialect, doubts = _delimited(sample, encoding)
+            unsure += doubts
     rows = _read(sample, form, dialect, [f.path for f in fields])
     draft = _drafted(source, dataset, sample, form, dialect, fields, rows)
     draft.remarks += unsure
@@ -102,7 +104,7 @@ def _delimited(sample: Sample, encoding: str) -> tuple[list[Field], Dialect, lis
     header = _find_header(guess, sample, encoding)
     fields = [Field(path) for path in _paths(guess, sample, encoding, header=header.is_there)]
     taken = "names" if header.is_there else "a row"
-    unsure = [] if header.is_sure else [f"all columns are texts: is the first line {taken}, as is said here?"]
+    unsure = [f"{header.doubt}: is the first line {taken}, as is said here?"] if header.doubt else []
     return fields, _dialect(guess, encoding, header=header.is_there), unsure
 
 
@@ -113,6 +115,11 @@ def _tried(guess: Guess, sample: Sample, encoding: str) -> float:
 
 def _dialect(guess: Guess, encoding: str, *, header: bool) -> Dialect:
     return Dialect(separator=guess.separator, quote=guess.quote, encoding=encoding, header=header)
+
+
+def _unlike_names(fields: Sequence[Field]) -> list[str]:
+    unlike = sum(not is_name(field.path.partition(".")[0]) for field in fields)
+    return [f"{unlike} fields are not called like columns: are their keys names, or values?"] if unlike else []
 
 
 def _lines(sample: Sample, file: Path, encoding: str) -> str:

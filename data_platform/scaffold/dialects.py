@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_platform.scaffold.columns import NULLS
+
 SEPARATORS = (",", ";", "\t", "|", "^", "~", ":", "\x1f", "blanks")
 QUOTES = ('"', "'", None)
 LINES = 400
@@ -120,10 +122,10 @@ def is_identifier(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Header:
-    """Whether the first row names the columns, and whether something tells so but the looks of these names."""
+    """Whether the first row names the columns, and why that may be wrong; empty where something tells it for sure."""
 
     is_there: bool
-    is_sure: bool = True
+    doubt: str = ""
 
 
 def find_header(rows: Sequence[tuple[str, ...]], first_rows: Sequence[tuple[str, ...]]) -> Header:
@@ -136,7 +138,7 @@ def find_header(rows: Sequence[tuple[str, ...]], first_rows: Sequence[tuple[str,
     names = [name.strip() for name in rows[0]]
     if any(TYPED.fullmatch(name) for name in names) or len(set(names)) < len(names) or not any(names):
         return Header(is_there=False)
-    if not all(NAME_LIKE.fullmatch(name) for name in names if name):
+    if not all(NAME_LIKE.fullmatch(name) and name not in NULLS for name in names if name):
         return Header(is_there=False)
     if len(first_rows) > 1:
         return Header(is_there=len(set(first_rows)) == 1)
@@ -144,7 +146,8 @@ def find_header(rows: Sequence[tuple[str, ...]], first_rows: Sequence[tuple[str,
     columns = list(zip(*body, strict=True))
     filled = [[cell for cell in column if cell.strip()] for column in columns]
     if any(column and all(TYPED.fullmatch(cell) for cell in column) for column in filled):
-        return Header(is_there=True)
+        doubt = "" if all(map(is_identifier, filter(None, names))) else "some names look like values"
+        return Header(is_there=True, doubt=doubt)
     if any(name in column for name, column in zip(names, columns, strict=False)):
         return Header(is_there=False)
-    return Header(is_there=sum(map(is_identifier, names)) > len(names) / 2, is_sure=False)
+    return Header(is_there=sum(map(is_identifier, names)) > len(names) / 2, doubt="all columns are texts")

@@ -17,6 +17,8 @@ RARE = set("\xd0\xf0\xde\xfe\xd7\xf7\xac\xa6\xa8\xaf\xb8\xb6\u0192\u02c6\u02dc")
 WESTERN = set(bytes(range(0x80, 0x100)).decode("cp1252", "ignore")) - RARE
 WORD = re.compile(r"[^\W\d_]{2,}")
 MOST_OF_A_WORD = 0.5
+MOST_TORN = 0.25  # of what is beyond ASCII: texts of other encodings are hardly ever UTF-8
+NO_CHARACTER = "\ufffd"
 CONTROLS = set(range(32)) - set(b"\t\n\r\f\x1f")
 OTHERS = [
     "cp1250",
@@ -34,8 +36,8 @@ OTHERS = [
 ]
 
 
-def detect_encoding(sample: Sample) -> str:
-    """The encoding that all files have, as contracts name it.
+def detect_encoding(sample: Sample) -> tuple[str, list[str]]:
+    """The encoding that all files have, as contracts name it, and what a person should know of it.
 
     Raises:
         InputError: when they are no text, or differ.
@@ -48,11 +50,15 @@ def detect_encoding(sample: Sample) -> str:
             hint="name files of one encoding",
         )
     if first:
-        return first
+        return first, []
     telling = bytearray()
-    for file in sample.read:
-        _take_telling(file, sample, telling)
-    return _of_bytes(bytes(telling)) if telling else "utf-8"
+    torn = [file for file in sample.read if _take_telling(file, sample, telling)]
+    if not torn:
+        return "utf-8", []
+    beyond = [character for character in telling.decode("utf-8", "replace") if not character.isascii()]
+    if beyond.count(NO_CHARACTER) <= MOST_TORN * len(beyond):
+        return "utf-8", [f"{torn[0].name} is UTF-8 but for some of its bytes: rows that hold them are broken"]
+    return _of_bytes(bytes(telling)), []
 
 
 def _of_bom(file: Path, sample: Sample) -> str:
@@ -71,8 +77,8 @@ def _of_bom(file: Path, sample: Sample) -> str:
     return ""
 
 
-def _take_telling(file: Path, sample: Sample, telling: bytearray) -> None:
-    """Adds lines of a file that is not UTF-8, which tell what it is, to ``telling``."""
+def _take_telling(file: Path, sample: Sample, telling: bytearray) -> bool:
+    """Adds lines of a file that is not UTF-8, which tell what it is, to ``telling``; whether it is such a file."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest: list[bytes] = []
     sound = True
@@ -88,7 +94,8 @@ def _take_telling(file: Path, sample: Sample, telling: bytearray) -> None:
         for line in TELLING_LINE.findall(chunk):
             telling += line + b"\n"
             if len(telling) >= TELLING_BYTES:
-                return
+                return True
+    return not sound
 
 
 def _of_bytes(telling: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from data_platform.failures import InputError
+from data_platform.scaffold.dialects import is_identifier
 from data_platform.scaffold.samples import Sample, chunks_of
 
 BYTES_A_FILE = 4 << 20
@@ -65,7 +66,8 @@ class _Node:
             self.kinds.add("list" if isinstance(value, list) else _kind(value))
 
     def fields(self, way: tuple[str, ...] = ()) -> Iterator[Field]:
-        if way and (len(self.below) > MOST_KEYS or (self.below and self.kinds)):
+        is_map = len(self.below) > MOST_KEYS or not all(map(is_name, self.below))
+        if way and self.below and (self.kinds or is_map):
             yield Field(".".join(way), self.kinds | {"object"})
         elif self.below:
             for key, node in self.below.items():
@@ -73,6 +75,11 @@ class _Node:
                     yield from node.fields((*way, key))
         elif self.kinds:
             yield Field(".".join(way), self.kinds)
+
+
+def is_name(key: str) -> bool:
+    """Whether a key is written like a field's name, like ``$date`` or ``@type``, and unlike a value."""
+    return is_identifier(key.lstrip("$@"))
 
 
 def _kind(value: Any) -> str:

@@ -28,14 +28,6 @@ def page_path(draft: Draft) -> Path:
     return get_settings().reports_dir / "profiles" / f"{draft.source}__{draft.dataset}.html"
 
 
-def write(draft: Draft) -> Path:
-    """Writes the page and returns its file."""
-    page = page_path(draft)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(draft), encoding="utf-8")
-    return page
-
-
 def render(draft: Draft) -> str:
     """The page as HTML, self-contained."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

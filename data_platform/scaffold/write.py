@@ -48,12 +48,15 @@ def _refuse_known(dataset: str) -> None:
 
 
 def write_dataset(draft: Draft, text: str) -> list[Path]:
-    """Writes the contract and the staging model of a dataset, and returns their files."""
+    """Writes the contract, the staging model and the page of a dataset, and returns their files."""
+    from data_platform.scaffold import profile
+
     settings = get_settings()
     staging = f"stg_{draft.source}__{draft.dataset}.sql"
     files = {
         settings.contracts_dir / contract_path(draft.source, draft.dataset): text,
         settings.dbt_project_dir / "models" / "staging" / draft.source / staging: "{{ stage_from_contract() }}\n",
+        profile.page_path(draft): profile.render(draft),
     }
     write_new(files)
     return list(files)
@@ -67,7 +70,7 @@ def write_new(files: Mapping[Path, str]) -> None:
     """
     for path in files:
         if path.exists():
-            raise InputError(f"{path} is there already", hint="choose another name, or edit it")
+            raise InputError(f"{path} is there already", hint="choose another name, or move it away")
     begun: list[Path] = []
     try:
         for path, text in files.items():

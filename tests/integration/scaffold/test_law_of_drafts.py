@@ -19,8 +19,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from data_platform.contracts.model import Contract
+from data_platform.ledger import discover
 from data_platform.scaffold import contract as contracts
 from data_platform.scaffold.dataset import draft_of_files
+from data_platform.warehouse.connection import query, transaction
 from spark_jobs.deliveries import Source
 from spark_jobs.reading import layout_of, read_sources
 from spark_jobs.session import get_spark
@@ -188,3 +190,18 @@ def _in_arrow(value: Any) -> Any:
 
 def _as_read(text: str, encoding: str) -> str:
     return text.encode(encoding, "replace").decode(encoding).removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize("form", ["sales_%Y_%m_%d.csv", "sales-%Y%m%d.csv", "%Y-%m-%d.csv"])
+def test_the_drafted_path_takes_the_files_that_it_was_drafted_from(form: str, platform: Platform) -> None:
+    folder = platform.landing / "shop" / "sales"
+    folder.mkdir(parents=True)
+    days = [date(2024, 1, 30), date(2024, 1, 31)]
+    for day in days:
+        (folder / day.strftime(form)).write_text("city,n\nBonn,1\nBerlin,2\n")
+    draft = draft_of_files("shop", "sales", [str(folder / "*")])
+    contract = contracts.parse(contracts.write(draft), draft)
+    with transaction() as connection:
+        discover(connection, [contract])
+        rows = query(connection, "select extract_day from ops.files order by path")
+    assert [row["extract_day"] for row in rows] == days

@@ -174,6 +174,14 @@ def test_a_rare_letter_at_the_end_tells_the_encoding(tmp_path: Path) -> None:
     assert draft.rows == 60_001
 
 
+def test_a_broken_byte_does_not_tell_another_encoding(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-01,{word}\n" for word in ("Müller", "Zoë", "naïve", "smörgåsbord", "señor")).encode()
+    draft = draft_of_files("shop", "things", [written(tmp_path, a__csv=b"day,text\n" + rows + b"2024-01-01,caf\xe9\n")])
+    assert draft.dialect.encoding == "utf-8"
+    assert (draft.rows, draft.broken) == (5, {"encoding": 1})
+    assert "a.csv is UTF-8 but for some of its bytes: rows that hold them are broken" in draft.remarks
+
+
 def test_daily_files_are_events_and_full_extracts_are_snapshots(dp: Dp, project: Path, tmp_path: Path) -> None:
     daily = {f"sales_2024_01_0{d}__csv": f"sold_on,n\n2024-01-0{d},1\n" for d in range(1, 5)}
     events = contract_of(dp, project, written(tmp_path / "daily", **daily), name="sales")
@@ -304,15 +312,33 @@ def test_broken_rows_are_counted_and_tolerated(dp: Dp, project: Path, tmp_path: 
     assert contract.tolerated_broken_share == 0.02
 
 
+def test_keys_that_may_be_somebodys_are_not_named(dp: Dp, project: Path, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"id": n, "day": "2024-01-01", "by": {"Anna Miller": n, "Bob": 1}, "at": {"$n": 1}})
+        for n in range(3)
+    ]
+    contract = contract_of(dp, project, written(tmp_path / "in", a__jsonl="\n".join(lines)))
+    assert types(contract) == {"id": "bigint", "day": "date", "by": "text", "at_n": "integer", "other_fields": "text"}
+    assert "Anna" not in (project / "contracts" / "sources" / "shop" / "things.odcs.yaml").read_text()
+    draft = draft_of_files(
+        "shop", "days", [written(tmp_path / "root", a__json='[{"day": "2024-01-01", "Anna Miller": 5}]')]
+    )
+    assert "1 fields are not called like columns: are their keys names, or values?" in draft.remarks
+
+
 @pytest.mark.parametrize("word", ["open", "EUR", "in-store", "v1.2", "3", "part_paid"])
 def test_words_for_kinds_of_things_are_shown(word: str) -> None:
     assert is_word(word)
 
 
 @pytest.mark.parametrize(
-    "word", ["Anna", "Émile", "Anna Miller", "anna miller", "anna.miller", "A.Miller", "Anna-Lena", "a@b.example", ""]
+    "word",
+    [
+        *("Anna", "Émile", "Anna Miller", "anna miller", "anna.miller", "A.Miller", "Anna-Lena", "anna-lena.miller"),
+        *("", "a@b.example", "01715551234", "0171-5551234", "192.168.1.17", "10.0.0.1", "2223003122003222", "123-456"),
+    ],
 )
-def test_what_may_be_a_name_is_not(word: str) -> None:
+def test_what_may_be_a_name_or_a_number_of_somebodys_is_not(word: str) -> None:
     assert not is_word(word)
 
 
@@ -343,6 +369,18 @@ def test_a_line_of_values_names_no_columns(dp: Dp, project: Path, tmp_path: Path
     assert [c.name for c in contract_of(dp, project, named, name="named").columns][:2] == ["name", "home_street"]
 
 
+def test_a_line_of_names_and_numbers_may_be_a_row(tmp_path: Path) -> None:
+    people = "".join(f"Bob Jones,{n},Dorf\n" for n in range(5))
+    question = "is the first line names, as is said here?"
+    for first, header, doubts in (
+        ("Anna Miller,n/a,Bonn", False, []),
+        ("Anna Miller,none given,Bonn", True, [f"some names look like values: {question}"]),
+        ("full name,visits,Town", True, []),
+    ):
+        draft = draft_of_files("shop", "people", [written(tmp_path, a__csv=f"{first}\n{people}")])
+        assert (draft.dialect.header, [r for r in draft.remarks if "first line" in r]) == (header, doubts)
+
+
 def test_a_header_that_differs_may_be_a_row(dp: Dp, tmp_path: Path) -> None:
     rows = "Carl Moor,Moorweg d,7\n"
     pattern = written(tmp_path / "in", a__csv=f"name,street,n\n{rows}", b__csv=f"Anna Miller,street,x\n{rows}")
@@ -350,6 +388,24 @@ def test_a_header_that_differs_may_be_a_row(dp: Dp, tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "lacks name, n; has x, 1 not shown" in " ".join(done.output.split())
     assert "Anna" not in done.output
+
+
+def test_a_page_is_never_written_over_and_where_it_cannot_be_nothing_is(dp: Dp, project: Path, tmp_path: Path) -> None:
+    words = ("dataset", "things", "--source", "shop", "--from", written(tmp_path / "in", a__csv=GOOD))
+    profiles = tmp_path / "state" / "reports" / "profiles"
+    profiles.mkdir(parents=True)
+    page = profiles / "shop__things.html"
+    page.write_text("mine")
+    refused = dp(*words)
+    assert (refused.exit_code, page.read_text()) == (2, "mine")
+    assert "is there already" in refused.output
+    page.unlink()
+    profiles.rmdir()
+    profiles.write_text("a file where a folder should be")
+    refused = dp(*words)
+    assert refused.exit_code == 2
+    assert "nothing was" in " ".join(refused.output.split())
+    assert not [file for file in project.rglob("*") if file.is_file()]
 
 
 def test_all_files_are_written_or_none(tmp_path: Path) -> None:
