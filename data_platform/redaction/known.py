@@ -292,8 +292,8 @@ def _name(words: Words) -> Iterator[Words]:
 
 
 def _address(words: Words) -> Iterator[Words]:
-    numbers = tuple(w for w in words if any(c.isdigit() for c in w))
-    names = tuple(w for w in words if w not in numbers)
+    numbers = tuple(w for w in words if any(map(str.isdigit, w)))
+    names = tuple(w for w in words if not any(map(str.isdigit, w)))
     if len(words) > 1:
         yield words
     if len("".join(numbers)) >= LONG_PART:
