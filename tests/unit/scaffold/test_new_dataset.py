@@ -21,7 +21,7 @@ from tests.unit.scaffold.conftest import Dp
 
 PEOPLE = """Kunden-Nr;Vorname;E-Mail;Tel;Geburtsdatum;Straße;IBAN;Karte;IP;Notiz;Umsatz
 00001;Ann;ann@x.test;+49 30 1234567;31.01.1980;Weg 1;DE89370400440532013000;4111111111111111;10.0.0.1;ok;1,50
-00002;Bob;bob@x.test;+49 30 7654321;28.02.1975;Gasse 2;GB82WEST12345698765432;5500005555555559;10.0.0.2;eve@x.test!;2,00
+00002;Bob;bob@x.test;+49 30 7654321;28.02.1975;Gasse 2;GB82WEST12345698765432;2223003122003222;10.0.0.2;eve@x.test!;2,00
 """
 SECRETS = (
     "Ann",
@@ -35,6 +35,7 @@ SECRETS = (
     "DE89",
     "WEST",
     "4111",
+    "2223",
     "10.0.0",
     "eve",
 )
