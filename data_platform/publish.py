@@ -9,7 +9,7 @@ from __future__ import annotations
 from psycopg2 import sql
 
 from data_platform.contracts.load import get_contracts
-from data_platform.contracts.model import Contract
+from data_platform.contracts.model import LAYERS, Contract
 from data_platform.failures import PermanentFailure, TransientFailure
 from data_platform.gates.verdicts import refuse_ungated
 from data_platform.history import carry_out_rollbacks
@@ -83,9 +83,7 @@ def _built_contracts(connection: Connection, run: Run) -> list[Contract]:
         (f'"{run.schema}"',),
     )
     there = {r["relname"].removesuffix("__delta") for r in rows}
-    built = [
-        c for layer in ("sources", "marts", "features") for c in get_contracts().of_layer(layer) if c.dataset in there
-    ]
+    built = [c for layer in LAYERS for c in get_contracts().of_layer(layer) if c.dataset in there]
     if not built:
         raise PermanentFailure(f"run {run.run_id} has built nothing to publish", hint="run its earlier steps first")
     return built

@@ -47,8 +47,14 @@ LOGICAL_OF_PHYSICAL = {
     "timestamptz": "timestamp",
 }
 MOST_DIGITS = 38  # of Spark's DECIMAL
+LAYERS = ("sources", "marts", "features")
 # Columns that the platform adds to a table, or to the relations that it is made of.
 RESERVED = {"row_id", "known_at", "op", "side", "unit"}
+
+
+def schema_of(layer: str) -> str:
+    """Schema that the datasets of a layer are published in."""
+    return "raw" if layer == "sources" else layer
 
 
 class ColumnProperties(CustomProperties):
@@ -222,7 +228,7 @@ class Contract(Strict):
     @property
     def schema_name(self) -> str:
         """Schema that the dataset is published in."""
-        return "raw" if self.layer == "sources" else self.layer
+        return schema_of(self.layer)
 
     @property
     def table(self) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_platform.contracts.model import Column, Contract, Format
+from data_platform.contracts.model import LAYERS, Column, Contract, Format
 from data_platform.contracts.parts import (
     CustomProperties,
     DeliveryPolicy,
@@ -21,7 +21,6 @@ from data_platform.contracts.parts import (
 )
 from data_platform.contracts.quality import Quality
 
-LAYERS = ("sources", "marts", "features")
 SUFFIX = ".odcs.yaml"
 EXTRACT_DAY = "{extract_day}"
 # What speaks of the days of rows says nothing of a reference table, whose rows have none.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from data_platform.contracts.model import LAYERS, schema_of
 from data_platform.gates.loading import load
 from data_platform.settings import get_settings
 
 SITE = "gates"
-PUBLISHED = ("raw", "marts", "features")
+PUBLISHED = tuple(map(schema_of, LAYERS))
 
 
 def open_context(schema: str = "public") -> Any:
