@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg2 import sql
 
 from data_platform import models
-from data_platform.contracts.compile.gx import suite
+from data_platform.contracts.compile.gx import FOREIGN_KEY, SEVERITIES, suite
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
 from data_platform.gates.rules import Relation, RuleResult, Subject, breach, expectation
@@ -25,6 +26,7 @@ def staged_subjects(connection: Connection, run: Run) -> list[Subject]:
     for contract in source_contracts():
         subject = _subject(connection, run, contract, expects=bool(planned.get(contract.dataset, {}).get("days")))
         if subject.is_checked and not subject.broken:
+            subject = _sparing_restored(subject, contract, planned.get(contract.dataset, {}).get("restored", ()))
             subject = _with(subject, _is_all_of_the_ledger(connection, run, contract))
         subjects.append(subject)
     return subjects
@@ -43,6 +45,19 @@ def built_subjects(connection: Connection, run: Run) -> list[Subject]:
 
 def _with(subject: Subject, *more: dict[str, Any]) -> Subject:
     return Subject(subject.relation, (*subject.expectations, *more), subject.rows, subject.message, subject.counts)
+
+
+def _sparing_restored(subject: Subject, contract: Contract, restored: Collection[str]) -> Subject:
+    """Lets foreign keys of restored days warn: what they pointed to may have gone since, and nobody could mend them."""
+    rules: list[dict[str, Any]] = []
+    for rule in subject.expectations:
+        if restored and rule["type"] == FOREIGN_KEY and rule["meta"]["severity"] == "error":
+            spared = {"spared_column": contract.day_column, "spared": sorted(restored)}
+            told = {**rule["meta"], "rule_id": f"{rule['meta']['rule_id']}_restored", "severity": "warning"}
+            rules.append({**rule, "severity": SEVERITIES["warning"], "meta": told})
+            rule = {**rule, "kwargs": {**rule["kwargs"], **spared}}
+        rules.append(rule)
+    return replace(subject, expectations=tuple(rules))
 
 
 def _subject(connection: Connection, run: Run, contract: Contract, *, expects: bool) -> Subject:

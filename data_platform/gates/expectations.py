@@ -6,6 +6,7 @@ their own, some twice. Importing this module registers all; import it after ``lo
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, ClassVar
 
 from great_expectations.compatibility.sqlalchemy import sqlalchemy as sa
@@ -116,7 +117,11 @@ class GroupsOutOfBoundsExamples(TableMetricProvider):
 
 
 def _without_target(relation: Any, kwargs: dict[str, Any]) -> Any:
-    checked = sa.select(sa.text("*")).select_from(relation).subquery("checked")
+    checked = sa.select(sa.text("*")).select_from(relation)
+    if kwargs.get("spared"):
+        days = [date.fromisoformat(day) for day in kwargs["spared"]]
+        checked = checked.where(sa.column(kwargs["spared_column"], sa.Date).not_in(days))
+    checked = checked.subquery("checked")
     # An anti-join, which Postgres hashes whatever the sizes; of `not in` it would compare each with each.
     condition = sa.literal_column(
         f'checked."{kwargs["column"]}" is not null and not exists (select from "{kwargs["target"]}" as target'
@@ -129,7 +134,7 @@ class WithoutTargetCount(TableMetricProvider):
     """Rows whose value, if they have one, does not stand in a column of another relation."""
 
     metric_name = "without_target.count"
-    value_keys = ("column", "target", "target_column")
+    value_keys = ("column", "target", "target_column", "spared_column", "spared")
 
     @aggregate
     def _sqlalchemy(
@@ -149,7 +154,7 @@ class WithoutTargetExamples(TableMetricProvider):
     """The first such rows."""
 
     metric_name = "without_target.examples"
-    value_keys = ("column", "target", "target_column")
+    value_keys = ("column", "target", "target_column", "spared_column", "spared")
 
     @metric_value(engine=SqlAlchemyExecutionEngine)
     def _sqlalchemy(
@@ -236,14 +241,19 @@ class ExpectGroupSizesToBeBetween(_WithExamples):
 
 
 class ExpectForeignKeyToHold(_WithExamples):
-    """Each value of ``column`` stands in ``target_column`` of the relation ``target``, found by the search path."""
+    """Each value of ``column`` stands in ``target_column`` of the relation ``target``, found by the search path.
+
+    Rows are not asked whose date in ``spared_column`` is one of ``spared``.
+    """
 
     column: str
     target: str
     target_column: str
+    spared_column: str | None = None
+    spared: list[str] | None = None
 
     metric_dependencies = ("table.row_count", "without_target.count")
-    success_keys = ("column", "target", "target_column")
+    success_keys = ("column", "target", "target_column", "spared_column", "spared")
     examples_metric = "without_target.examples"
 
     def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from data_platform.contracts.compile.checks import Check, checks, describe
 from data_platform.contracts.model import Contract
 
+FOREIGN_KEY = "expect_foreign_key_to_hold"
 SEVERITIES = {"error": "critical", "warning": "warning"}
 
 
@@ -65,7 +66,7 @@ def _as_gx(check: Check, contract: Contract) -> tuple[str, dict[str, Any]]:
             return "expect_group_sizes_to_be_between", {"columns": list(check.columns), "max_value": 1}
         case "foreign_key":
             # The gate's search path finds the target as the run would publish it, else as it is published.
-            return "expect_foreign_key_to_hold", {
+            return FOREIGN_KEY, {
                 "column": check.column,
                 "target": check.target,
                 "target_column": check.target_column,

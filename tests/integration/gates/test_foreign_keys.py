@@ -10,7 +10,7 @@ import pytest
 from data_platform.contracts.load import get_contracts
 from data_platform.failures import GateFailure
 from data_platform.gates.verdicts import verdicts
-from data_platform.runs import Run
+from data_platform.runs import Run, update_plan
 from data_platform.steps import perform
 from data_platform.warehouse.connection import execute, query, transaction
 from tests.conftest import Platform
@@ -99,6 +99,28 @@ def test_a_row_points_to_one_of_its_own_dataset(project: Platform) -> None:
     run = refunded(refund(1), refund(2, corrects=1), refund(3, corrects=7))
     with pytest.raises(GateFailure, match=r"refunds_id.stands_in_refunds: observed 1 of 3 rows"):
         perform(run.run_id, "gate:stage")
+
+
+def test_rows_that_a_rollback_restores_may_point_to_what_has_gone_since(project: Platform) -> None:
+    restored = (1, BEFORE, 91, None, 7)
+
+    def beside(*rows: Any) -> Run:
+        deliver("refunds", len(rows))
+        run = make(new_run(), "refunds", [restored, *rows], scope=(BEFORE, DAY))
+        kept = {"restored": {str(BEFORE): 5}, "fingerprints": {str(BEFORE): "1:1:0"}}
+        with transaction() as connection:
+            return update_plan(connection, run, stage={"refunds": run.plan["stage"]["refunds"] | kept})
+
+    publish_order(90, BEFORE)
+    run = beside(refund(2, order=90))
+    perform(run.run_id, "gate:stage")
+    assert broken(run) == {
+        "": "warned",
+        "order_id.stands_in_orders_restored": "1 of 2 rows (50%)",
+        "refunds_id.stands_in_refunds_restored": "1 of 2 rows (50%)",
+    }
+    with pytest.raises(GateFailure, match=r"order_id.stands_in_orders: observed 1 of 3 rows"):
+        perform(beside(refund(2, order=92), refund(3)).run_id, "gate:stage")
 
 
 def test_a_warning_is_recorded_and_does_not_stop(project: Platform) -> None:
