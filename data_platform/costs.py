@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-from data_platform.intervals import REFERENCE_DAY
+from data_platform.contracts.load import get_contracts
 from data_platform.runs import STEPS
 from data_platform.warehouse.connection import Connection, query
 
@@ -28,19 +28,25 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
     """Step → its cost in recent published runs; empty before the first.
 
     The steps after ``stage`` are measured by the rows that were staged: what they build follows from these.
-    Runs that staged a reference table are left out: for a few of its rows models are rebuilt whole.
+    Runs in which rows of a reference table differed count only where there are no others: for a few such rows models
+    are rebuilt whole.
     """
+    references = [contract.dataset for contract in get_contracts() if contract.is_reference]
     rows = query(
         connection,
-        """with step as (
+        """with recent as (
+               select run_id, exists (
+                   select from ops.run_steps as s
+                   where s.run_id = runs.run_id and step = 'stage' and subject = any(%s) and rows_changed > 0
+               ) as replaces
+               from ops.runs where state = 'published' order by replaces, started_at desc limit %s
+           ),
+           step as (
                select run_id, step, max(seconds) filter (where subject = '') as seconds,
                       coalesce(sum(rows_read) filter (where step in ('ingest', 'stage')), 0) as rows
                from ops.run_steps
                where run_id in (
-                   select run_id from ops.runs
-                   where state = 'published' and not jsonb_path_exists(
-                       plan, '$.stage.*.days[*] ? (@ == $day)', jsonb_build_object('day', %s::date))
-                   order by started_at desc limit %s)
+                   select run_id from recent where not replaces or (select bool_and(replaces) from recent))
                group by run_id, step
            )
            select step.step, step.seconds,
@@ -50,7 +56,7 @@ def learn_costs(connection: Connection) -> dict[str, Cost]:
            left join step as ingest on ingest.run_id = step.run_id and ingest.step = 'ingest'
            left join step as stage on stage.run_id = step.run_id and stage.step = 'stage'
            where step.seconds is not null""",
-        (REFERENCE_DAY, REMEMBERED_RUNS),
+        (references, REMEMBERED_RUNS),
     )
     measured: dict[str, list[tuple[int, float]]] = {}
     for row in rows:

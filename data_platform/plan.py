@@ -92,6 +92,7 @@ def plan_work(asked: Interval | None, datasets: Iterable[str] = (), *, rebuild: 
 def _plan_source(
     connection: Connection, contract: Contract, waiting: Sequence[Delivery], asked: Interval | None, through: date
 ) -> tuple[PlannedTable, set[date]]:
+    """What a run would do to a source, and its days whose readers are built, which a reference table has if stale."""
     wanted = wanted_fingerprints(connection, contract, active_holds(connection, contract.table))
     stale = {day for day in stale_days(connection, contract) if day <= through}
     rejected = rejected_days(connection, contract)
@@ -105,7 +106,7 @@ def _plan_source(
         rows += _estimated_rows(connection, contract, waiting)
     number = None if contract.is_reference else len(days)
     planned = PlannedTable(contract.table, len(waiting), rows, number, "; ".join(said) or "nothing to do")
-    return planned, days
+    return planned, stale if contract.is_reference else days
 
 
 def _estimated_rows(connection: Connection, contract: Contract, waiting: Sequence[Delivery]) -> int:
@@ -138,11 +139,13 @@ def _plan_models(
             if upstream in references and (days or unknown):
                 replaced, days, grows = upstream, [], True
             reached = union(reached, _clipped((i.widened(reach.look_back_days) for i in days), through))
-        whole = before is None or before["code_hash"] != models.code_hash(contract)
+        is_new = before is None or before["code_hash"] != models.code_hash(contract)
+        whole = is_new or bool(replaced)
         due = before is not None and before["through_day"] < through
         changed[contract.table] = (reached, grows)
-        why = "all of it: never published" if before is None else "all of it: code or contract changed" if whole else ""
-        why = why or (f"what {replaced} reaches: it is replaced" if replaced else "")
+        why = "never published" if before is None else "code or contract changed" if is_new else ""
+        why = why or (f"{replaced} is replaced" if replaced else "")
+        why = f"all of it: {why}" if why else ""
         why = why or ("what the changed days reach" if reached else "what is due" if due else "nothing to do")
         has_days = contract.unit_column == contract.day_column
         days_built = count_days(reached) if has_days and not whole and not grows else None
