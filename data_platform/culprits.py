@@ -6,22 +6,22 @@ failed has made is not touched meanwhile, so a search that breaks off leaves no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import TypeVar
 
 from data_platform.contracts.load import get_contracts
-from data_platform.contracts.relations import chain_length
+from data_platform.contracts.model import Contract
 from data_platform.failures import GateFailure, PermanentFailure
 from data_platform.gates.rules import Gate
 from data_platform.holds import active_holds
-from data_platform.input_changes import InputChange, connected, input_changes
+from data_platform.input_changes import InputChange, connected, input_changes, turn
 from data_platform.ledger import fingerprints
 from data_platform.rejections import Rejected, Rejection
 from data_platform.runs import Run, close_run, drop_schema, get_run, open_run, update_plan
+from data_platform.sifting import Search, Unit
 from data_platform.staleness import (
     TRIAL,
     named_days,
@@ -36,8 +36,6 @@ from data_platform.work import plan_build
 MOST_TRIALS = 30
 # The gate → the steps that lead to its verdict.
 JUDGED: dict[Gate, tuple[str, ...]] = {"stage": ("stage",), "build": ("stage", "gate:stage", "build")}
-T = TypeVar("T")
-Unit = tuple[InputChange, ...]
 
 
 class Undecided(Exception):
@@ -57,22 +55,6 @@ class Verdict:
     rejected: Rejected | None
 
 
-def sift(group: Sequence[T], passes: Callable[[Sequence[T]], bool], kept: list[T], rejected: list[T]) -> None:
-    """Sorts a group into what passes together with what is kept, and what fails there by itself, by halving.
-
-    Everything kept has passed together in one call; everything rejected has failed as the only addition to what was
-    kept then. ``k`` of ``n`` that fail take about ``2 k log2(n)`` calls.
-    """
-    if passes([*kept, *group]):
-        kept += group
-    elif len(group) == 1:
-        rejected += group
-    else:
-        half = len(group) // 2
-        sift(group[:half], passes, kept, rejected)
-        sift(group[half:], passes, kept, rejected)
-
-
 def find_culprits(run: Run, gate: Gate, tell: Callable[[str], None]) -> Rejected:
     """The input changes of a run that its gate fails for; none where it passes by now.
 
@@ -86,9 +68,11 @@ def find_culprits(run: Run, gate: Gate, tell: Callable[[str], None]) -> Rejected
     with transaction() as connection:
         _close_trials_broken_off(connection, run)
         restored, changes = _changes_of(connection, run)
-        required, optional = _units(connection, changes)
+        through = published_through(connection)
+    contracts = {contract.dataset: contract for contract in get_contracts()}
+    required, optional = _units(changes, contracts, through)
     verdicts: list[Verdict] = []
-    failed: dict[Unit, Rejected] = {}
+    failed: dict[tuple[Unit, ...], Rejected] = {}
 
     def passes(units: Sequence[Unit]) -> bool:
         if len(verdicts) == MOST_TRIALS:
@@ -97,33 +81,24 @@ def find_culprits(run: Run, gate: Gate, tell: Callable[[str], None]) -> Rejected
         tell(f"trial {len(verdicts) + 1}: {len(tried)} of {len(changes)} input changes")
         untried = [change for change in changes if change not in tried]
         verdicts.append(_try(run, gate, [*restored, *tried], untried))
-        found = verdicts[-1].rejected
-        if found is not None and units:
-            failed[units[-1]] = found
+        if found := verdicts[-1].rejected:
+            failed[tuple(units)] = found
         return found is None
+
+    def last_passed() -> Run:
+        return next(verdict.trial for verdict in reversed(verdicts) if verdict.rejected is None)
 
     if not passes([]):
         raise Undecided("it fails with none of the input changes, too")
-    kept: list[Unit] = []
-    rejected: list[Unit] = []
-    if required:
-        sift(required, passes, kept, rejected)
-    for unit in list(rejected):  # one may be good, and need what else came for its day
-        beside = [other for other in optional if _newest(other) <= _newest(unit)]
-        if beside and passes([*kept, *beside, unit]):
-            kept += [*beside, unit]
-            rejected.remove(unit)
-            optional = [other for other in optional if other not in beside]
-    last_passed = next(verdict.trial for verdict in reversed(verdicts) if verdict.rejected is None)
-    # What came for days that no run speaks of yet waits for these, and is not judged.
-    if optional := [unit for unit in optional if _newest(unit) <= last_passed.through_day]:
-        sift(optional, passes, kept, rejected)
-    if rejected and not kept and not _is_other_work(last_passed):
+    search = Search(required, optional, passes, lambda: last_passed().through_day, contracts)
+    search.run()
+    if search.rejected and not search.kept and not _is_other_work(last_passed()):
         raise Undecided("nothing else is to be done")
     found: Rejected = {}
-    for change, judged in ((change, failed[unit]) for unit in rejected for change in unit):
-        days = found.setdefault(change.dataset, {})
-        days |= {day: judged[change.dataset][day] for day in change.days}
+    for unit, beside in search.rejected.items():
+        for change in unit:
+            judged = failed[*beside, unit][change.dataset]
+            found.setdefault(change.dataset, {}).update((day, judged[day]) for day in change.days)
     return found
 
 
@@ -132,10 +107,6 @@ def _is_other_work(trial: Run) -> bool:
     with transaction() as connection:
         plans = plan_build(connection, trial).values()
         return published_through(connection) is not None and any(plan.whole or plan.due_from for plan in plans)
-
-
-def _newest(unit: Unit) -> date:
-    return max(change.newest for change in unit)
 
 
 def _changes_of(connection: Connection, run: Run) -> tuple[list[InputChange], list[InputChange]]:
@@ -150,25 +121,28 @@ def _changes_of(connection: Connection, run: Run) -> tuple[list[InputChange], li
     return restored, changes
 
 
-def _units(connection: Connection, changes: Sequence[InputChange]) -> tuple[list[Unit], list[Unit]]:
+def _units(
+    changes: Sequence[InputChange], contracts: Mapping[str, Contract], through: date | None
+) -> tuple[list[Unit], list[Unit]]:
     """Changes that only together can be tried: first those of datasets that must come daily, then all others.
 
     No run speaks of a day that such a dataset has not brought, so new days of several of them come together or not at
     all; and whether anything else of these days can be tried is known only after them.
+
+    Args:
+        through: the last day that is published.
     """
-    required = {c.dataset for c in source_contracts() if c.missing_day == "error"}
-    through = published_through(connection)
-    daily = [change for change in changes if change.dataset in required]
+    daily = [change for change in changes if contracts[change.dataset].missing_day == "error"]
     new = [{day for day in change.days if through is None or day > through} for change in daily]
     together = connected(set().union(*new), [(n, day) for n, days in enumerate(new) for day in sorted(days)])
-    units = [tuple(c for c, days in zip(daily, new, strict=True) if days & group) for group in together]
-    units += [(change,) for change, days in zip(daily, new, strict=True) if not days]
-    optional: list[Unit] = [(change,) for change in changes if change.dataset not in required]
-    optional.sort(key=_newest, reverse=True)
-    # What a foreign key points to is tried before that which points to it, and would fail without.
-    contracts = {contract.dataset: contract for contract in get_contracts()}
-    optional.sort(key=lambda unit: chain_length(contracts[unit[0].dataset], contracts))
-    return sorted(units, key=_newest, reverse=True), optional
+    required: list[Unit] = [tuple(c for c, days in zip(daily, new, strict=True) if days & group) for group in together]
+    required += [(change,) for change, days in zip(daily, new, strict=True) if not days]
+    optional: list[Unit] = [(change,) for change in changes if change not in daily]
+
+    def in_turn(unit: Unit) -> tuple[int, int]:
+        return max(turn(change, contracts) for change in unit)
+
+    return sorted(required, key=in_turn), sorted(optional, key=in_turn)
 
 
 def _try(run: Run, gate: Gate, changes: Sequence[InputChange], others: Sequence[InputChange]) -> Verdict:

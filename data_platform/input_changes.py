@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 from data_platform.contracts.model import Contract
+from data_platform.contracts.relations import chain_length, reached
 from data_platform.warehouse.connection import Connection, query
 
 
@@ -44,15 +45,26 @@ def input_changes(
     return sorted(changes, key=lambda change: change.newest, reverse=True)
 
 
+def turn(change: InputChange, contracts: Mapping[str, Contract]) -> tuple[int, int]:
+    """Sorts changes: what foreign keys point to before that which points to it, then the newest first.
+
+    The oldest first where rows of a dataset lead to others of their own.
+    """
+    contract, newest = contracts[change.dataset], change.newest.toordinal()
+    leads_back = contract.dataset in reached(contract, contracts)
+    return chain_length(contract, contracts), newest if leads_back else -newest
+
+
 def affordable(changes: Iterable[InputChange], due: Collection[date], rows: float) -> list[InputChange]:
-    """The changes that a night takes: those of the due days first, then the newest, while their rows are within bounds.
+    """The changes that a night takes: those of the due days first, then others in turn, while rows are within bounds.
 
     One that is too large for any night is taken all the same when it is its turn, or it would never be.
 
     Args:
+        changes: in turn.
         rows: that a night has time for.
     """
-    ordered = sorted(changes, key=lambda change: (change.days.isdisjoint(due), -change.newest.toordinal()))
+    ordered = sorted(changes, key=lambda change: change.days.isdisjoint(due))
     taken: list[InputChange] = []
     for change in ordered:
         is_due = not change.days.isdisjoint(due)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from data_platform.contracts.load import get_contracts
 from data_platform.costs import learn_costs, rows_within
 from data_platform.holds import Hold, active_holds, rows_of
-from data_platform.input_changes import InputChange, affordable, input_changes
+from data_platform.input_changes import InputChange, affordable, input_changes, turn
 from data_platform.intervals import ONE_DAY, REFERENCE_DAY
 from data_platform.ledger import live_attempts
 from data_platform.runs import Run
@@ -133,7 +134,8 @@ def _taken(
     budget_minutes = get_settings().night_budget_minutes
     if run.kind == NIGHT and budget_minutes:
         rows = rows_within(learn_costs(connection), budget_minutes * 60)
-        return affordable(changes, due, rows)
+        contracts = {contract.dataset: contract for contract in get_contracts()}
+        return affordable(sorted(changes, key=lambda change: turn(change, contracts)), due, rows)
     return list(changes)
 
 

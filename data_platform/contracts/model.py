@@ -268,8 +268,9 @@ class Contract(Strict):
 
     @property
     def refers_to(self) -> frozenset[str]:
-        """The other datasets that foreign keys of it point to."""
-        return frozenset(each.dataset for c in self.columns for each in c.relationships) - {self.dataset}
+        """The datasets, its own may be among them, that foreign keys of it point to which can stop a run."""
+        keys = (each for column in self.columns for each in column.relationships)
+        return frozenset(key.dataset for key in keys if key.custom.severity == "error")
 
     @property
     def vaulted_columns(self) -> tuple[Column, ...]:

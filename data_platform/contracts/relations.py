@@ -25,6 +25,14 @@ def chain_length(contract: Contract, contracts: Mapping[str, Contract], seen: fr
     return 1 + max((chain_length(each, contracts, seen) for each in onward), default=-1)
 
 
+def reached(contract: Contract, contracts: Mapping[str, Contract]) -> frozenset[str]:
+    """The datasets that foreign keys lead to from a dataset, one after the other; in a circle its own is among them."""
+    found: frozenset[str] = frozenset()
+    while more := contract.refers_to.union(*(contracts[dataset].refers_to for dataset in found)) - found:
+        found |= more
+    return found
+
+
 def _of_subjects(named: list[Contract]) -> Iterator[tuple[Contract, Misplaced]]:
     first: dict[str, Contract] = {}
     for contract in named:

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_platform import work
+from data_platform.contracts.load import get_contracts
+from data_platform.contracts.parts import Relationship
 from data_platform.input_changes import InputChange, affordable, connected
 from data_platform.intervals import ONE_DAY, REFERENCE_DAY, Interval
 from data_platform.runs import Run
 from data_platform.staleness import BACKFILL, NIGHT
+from tests.contracts import change_contract
 
 FIRST = date(1998, 1, 1)
 DAYS = st.sets(st.integers(0, 15).map(lambda n: FIRST + timedelta(days=n)))
@@ -63,6 +66,7 @@ CHANGES = st.lists(
 def test_a_night_takes_the_due_days_then_the_newest_within_bounds(
     changes: list[InputChange], due: set[date], rows: int
 ) -> None:
+    changes.sort(key=lambda change: change.newest, reverse=True)
     taken = affordable(changes, due, rows)
     waiting = [change for change in changes if change not in taken]
     stale = [change for change in taken if change.days.isdisjoint(due)]
@@ -87,14 +91,37 @@ def test_nights_take_every_change_in_the_end(changes: list[InputChange], due: se
 def test_a_reference_table_is_taken_with_whatever_days_are_asked_for(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replaced = InputChange("currencies", frozenset({REFERENCE_DAY}), rows=10)
+    replaced = InputChange("products", frozenset({REFERENCE_DAY}), rows=10)
     due = InputChange("purchases", frozenset({FIRST}), rows=10)
     late = [InputChange("purchases", frozenset({FIRST - n * ONE_DAY}), rows=10) for n in (1, 2)]
-    monkeypatch.setattr(work, "get_settings", lambda: SimpleNamespace(night_budget_minutes=1))
-    monkeypatch.setattr(work, "learn_costs", lambda _connection: {})
-    monkeypatch.setattr(work, "rows_within", lambda _costs, _seconds: 20)
-    run = Run("a", kind, Interval.of_day(FIRST), FIRST, (), "open", {}, {})
-    connection: Any = None
-    taken = work._taken(connection, run, [*late, due, replaced], {})
+    taken = take(kind, [*late, due, replaced], monkeypatch)
     assert {replaced, due} <= set(taken)
     assert late[1] not in taken
+
+
+def test_a_night_takes_what_foreign_keys_point_to_before_what_points_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [frozenset({FIRST - n * ONE_DAY}) for n in range(1, 4)]
+    purchases, customers, events = (
+        [InputChange(name, day, rows=10) for day in days] for name in ("purchases", "customers", "web_events")
+    )
+    assert take(NIGHT, [*purchases, *customers], monkeypatch) == [purchases[0], customers[0]]
+    point(monkeypatch, "purchases", "customers")
+    assert take(NIGHT, [*purchases, *customers], monkeypatch) == customers[:2]
+    point(monkeypatch, "purchases", "purchases")
+    assert take(NIGHT, [*events, *purchases], monkeypatch) == events[:2]
+    assert take(NIGHT, purchases, monkeypatch) == [purchases[2], purchases[1]], "rows of its own may be older"
+
+
+def point(patch: pytest.MonkeyPatch, dataset: str, to: str) -> None:
+    columns = list(get_contracts()[dataset].columns)
+    columns[0] = columns[0].model_copy(update={"relationships": (Relationship(to=f"{to}.number"),)})
+    change_contract(patch, dataset, columns=tuple(columns))
+
+
+def take(kind: str, changes: list[InputChange], patch: pytest.MonkeyPatch) -> list[InputChange]:
+    """What a run for the first day takes that has time for twenty rows."""
+    patch.setattr(work, "get_settings", lambda: SimpleNamespace(night_budget_minutes=1))
+    patch.setattr(work, "learn_costs", lambda _connection: {})
+    patch.setattr(work, "rows_within", lambda _costs, _seconds: 20)
+    connection: Any = None
+    return work._taken(connection, Run("a", kind, Interval.of_day(FIRST), FIRST, (), "open", {}, {}), changes, {})

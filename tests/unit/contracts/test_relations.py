@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.contracts.load import load_contracts
-from data_platform.contracts.relations import chain_length
+from data_platform.contracts.relations import chain_length, reached
 from data_platform.failures import InputError
 from tests.unit.contracts.examples import CURRENCIES, FEATURES, ORDERS, changed, write_contract
 
@@ -53,6 +53,7 @@ def test_what_is_pointed_to_has_the_shorter_chain(tmp_path: Path) -> None:
     contracts = {contract.dataset: contract for contract in load_contracts(tmp_path)}
     lengths = {dataset: chain_length(contract, contracts) for dataset, contract in contracts.items()}
     assert lengths == {"currencies": 0, "orders": 1, "returns": 2}
+    assert reached(contracts["returns"], contracts) == {"orders", "currencies"}
 
 
 def test_a_circle_ends(tmp_path: Path) -> None:
@@ -61,10 +62,20 @@ def test_a_circle_ends(tmp_path: Path) -> None:
     write_contract(tmp_path, changed(returns, "element: orders.", "element: returns."))
     contracts = {contract.dataset: contract for contract in load_contracts(tmp_path)}
     assert {chain_length(contract, contracts) for contract in contracts.values()} == {1}
+    assert reached(contracts["orders"], contracts) == {"orders", "returns"}
 
 
 def test_a_foreign_key_may_point_to_its_own_dataset(tmp_path: Path) -> None:
     write_contract(tmp_path, pointing("orders.order_no"))
     (contract,) = load_contracts(tmp_path)
-    assert contract.refers_to == frozenset()
+    assert contract.refers_to == {"orders"}
     assert chain_length(contract, {"orders": contract}) == 0
+    assert reached(contract, {"orders": contract}) == {"orders"}
+
+
+def test_a_foreign_key_that_only_warns_leads_nowhere(tmp_path: Path) -> None:
+    warning = "orders.order_no, customProperties: [{property: severity, value: warning}]"
+    write_contract(tmp_path, pointing(warning))
+    (contract,) = load_contracts(tmp_path)
+    assert any(column.relationships for column in contract.columns)
+    assert reached(contract, {"orders": contract}) == frozenset()
