@@ -17,8 +17,7 @@ from data_platform.failures import GateFailure, InputError
 from data_platform.intervals import Interval
 from data_platform.ledger import discover
 from data_platform.publish import Moved
-from data_platform.read_set import present_read_set
-from data_platform.rejections import reject
+from data_platform.rejections import present_basis, reject
 from data_platform.runs import STEPS, Run, StepLog, close_run, get_run, open_run, renew_read_set, reopen, update_plan
 from data_platform.steps import perform
 from data_platform.warehouse.connection import Connection, query, transaction
@@ -221,7 +220,7 @@ def _begin_again_without_culprits(run_id: str, step: str, failure: GateFailure, 
         if gate is None or run.kind == staleness.ROLLBACK:
             return False
         run = reopen(connection, run)
-        judged_on = present_read_set(connection)
+        judged_on = present_basis(connection)
     try:
         culprits = find_culprits(run, gate, on_step)
     except BaseException as error:

@@ -1,15 +1,17 @@
 """Input changes that a gate has rejected: held back alone, with the reason, until what was judged is no more the same.
 
 A rejection is bound to what its days were made from; what was judged together stands and falls together. It lapses when
-the contract changes, or when what its foreign keys point to is published anew; after ``build``, where the verdict
-depended on everything, also when any code changes, or when another run has published rows since.
+the contract changes; where a foreign key was broken, also when anything comes for what it leads to, or when that is
+published anew; after ``build``, where the verdict depended on everything, when any code changes, or when another run
+has published rows since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
@@ -17,9 +19,10 @@ from psycopg2.extras import Json, execute_values
 
 from data_platform.contracts.load import get_contracts
 from data_platform.contracts.model import Contract
+from data_platform.contracts.relations import reached
 from data_platform.gates.rules import Gate
 from data_platform.ledger import fingerprints
-from data_platform.read_set import ReadSet, present_read_set
+from data_platform.read_set import present_read_set
 from data_platform.runs import Run
 from data_platform.warehouse.connection import Connection, execute, query
 
@@ -43,9 +46,24 @@ class Rejection:
 
 
 Rejected = dict[str, dict[date, Rejection]]  # by dataset and day
+Basis = dict[str, dict[str, object]]  # by table
 
 
-def reject(connection: Connection, run: Run, judged_on: ReadSet, rejected: Rejected) -> None:
+def present_basis(connection: Connection, datasets: Iterable[str] | None = None) -> Basis:
+    """What a verdict given now stands on: what a run stands on, and ``live``, what has come for sources.
+
+    Args:
+        datasets: of which it is asked what has come; all of them by default.
+    """
+    basis: Basis = {table: {**read} for table, read in present_read_set(connection).items()}
+    for contract in get_contracts().of_layer("sources"):
+        if datasets is None or contract.dataset in datasets:
+            live = sorted(fingerprints(connection, contract).items())
+            basis[contract.table]["live"] = sha256(repr([(str(day), made) for day, made in live]).encode()).hexdigest()
+    return basis
+
+
+def reject(connection: Connection, run: Run, judged_on: Basis, rejected: Rejected) -> None:
     """Writes what a run leaves out; what was known of these days before is replaced.
 
     Args:
@@ -83,24 +101,28 @@ def standing_rejections(connection: Connection, contract: Contract) -> dict[date
     """Day of a dataset to its rejection, where all that was judged together is still the same."""
     rows = query(
         connection,
-        """select r.*, publication_id as published_as
+        """select r.*, publication_id as published_as,
+                  array(select distinct relation from ops.gate_results as g
+                        where g.run_id = r.evidence and g.gate = r.gate and not passed and severity = 'error'
+                            and strpos(rule_id, '.stands_in_') > 0) as pointing
            from ops.rejections as r left join ops.publications using (run_id)
            where evidence in (select evidence from ops.rejections where dataset = %s) order by evidence""",
         (contract.dataset,),
     )
     if not rows:
         return {}
-    now = present_read_set(connection)
-    named = {row["dataset"] for row in rows}
-    known = {each.dataset: each for each in get_contracts() if each.dataset in named}
-    live = {dataset: fingerprints(connection, each) for dataset, each in known.items()}
+    contracts = {each.dataset: each for each in get_contracts()}
+    named = {row["dataset"] for row in rows} & contracts.keys()
+    live = {dataset: fingerprints(connection, contracts[dataset]) for dataset in named}
+    now = present_basis(connection, {end for row in rows for end in _ends(row["pointing"], set(), contracts)})
     standing: dict[date, Rejection] = {}
     for _, group in groupby(rows, key=lambda row: row["evidence"]):
         together = list(group)
+        ends = _ends(together[0]["pointing"], {row["dataset"] for row in together}, contracts)
         if all(
-            row["dataset"] in known
+            row["dataset"] in named
             and row["fingerprint"] == live[row["dataset"]].get(row["day"])
-            and not _has_lapsed(row, known[row["dataset"]], now)
+            and not _has_lapsed(row, contracts[row["dataset"]].table, [contracts[end].table for end in ends], now)
             for row in together
         ):
             standing |= {
@@ -111,22 +133,27 @@ def standing_rejections(connection: Connection, contract: Contract) -> dict[date
     return standing
 
 
-def _has_lapsed(row: Mapping[str, Any], contract: Contract, now: ReadSet) -> bool:
-    before: ReadSet = row["judged_on"]
+def _ends(pointing: Iterable[str], judged: Set[str], contracts: Mapping[str, Contract]) -> set[str]:
+    """Datasets on which it depends, beside what was judged, whether broken foreign keys of these relations hold."""
+    found: set[str] = set()
+    for relation in contracts.keys() & pointing:
+        found |= reached(contracts[relation], contracts) | ({relation} - judged)
+    return found
+
+
+def _has_lapsed(row: Mapping[str, Any], table: str, ends: Iterable[str], now: Basis) -> bool:
+    before: Basis = row["judged_on"]
+
+    def has_changed(each: str, *facts: str) -> bool:
+        return any(before.get(each, {}).get(fact) != now.get(each, {}).get(fact) for fact in facts)
+
     if row["gate"] == "stage":
-        if _said(before, contract.table, "contract") != _said(now, contract.table, "contract"):
-            return True
         # Also by its own run: the trial that rejected it may have been without what it points to.
-        targets = [get_contracts()[dataset].table for dataset in contract.refers_to]
-        return any(_said(before, each, "publication_id") != _said(now, each, "publication_id") for each in targets)
+        return has_changed(table, "contract") or any(has_changed(end, "publication_id", "live") for end in ends)
     for each in before.keys() | now.keys():
-        if any(_said(before, each, version) != _said(now, each, version) for version in ("code", "contract")):
+        if has_changed(each, "code", "contract"):
             return True
-        if _said(now, each, "publication_id") not in {_said(before, each, "publication_id"), row["published_as"]}:
+        published = now.get(each, {}).get("publication_id")
+        if published not in {before.get(each, {}).get("publication_id"), row["published_as"]}:
             return True
     return False
-
-
-def _said(read_set: ReadSet, table: str, what: str) -> object:
-    read: Mapping[str, object] = read_set.get(table, {})
-    return read.get(what)

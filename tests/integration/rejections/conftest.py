@@ -15,8 +15,7 @@ from data_platform.contracts.quality import Quality
 from data_platform.gates.rules import Gate
 from data_platform.intervals import ONE_DAY
 from data_platform.ledger import fingerprints
-from data_platform.read_set import present_read_set
-from data_platform.rejections import Rejection, reject
+from data_platform.rejections import Rejection, present_basis, reject
 from data_platform.staleness import is_work
 from data_platform.steps import perform
 from data_platform.warehouse.connection import query, transaction
@@ -82,10 +81,11 @@ def land_customers_of_france(shop: Platform, day: date) -> None:
     (folder / f"{day}.csv").write_text((folder / f"{START}.csv").read_text().replace(",US,", ",FR,"))
 
 
-def land_a_new_customer(shop: Platform) -> None:
-    """The newest extract of customers, delivered again, names one more: 99999."""
-    file = max((shop.landing / "shop/customers").glob("*.csv"))
-    lines = file.read_text().splitlines()
+def land_a_new_customer(shop: Platform, day: date | None = None) -> None:
+    """An extract of that day, or the newest delivered again, names one more customer: 99999."""
+    newest = max((shop.landing / "shop/customers").glob("*.csv"))
+    lines = newest.read_text().splitlines()
+    file = newest.with_stem(str(day)) if day else newest
     file.write_text("\n".join([*lines, "99999" + lines[1][5:], ""]))
 
 
@@ -130,4 +130,4 @@ def reject_by_hand(*days: date, gate: Gate = "stage", dataset: str = "purchases"
     with transaction() as connection:
         live = fingerprints(connection, get_contracts()[dataset])
         said = {day: Rejection(live[day], gate, opened.run.run_id, "a test") for day in days}
-        reject(connection, opened.run, present_read_set(connection), {dataset: said})
+        reject(connection, opened.run, present_basis(connection), {dataset: said})

@@ -8,6 +8,7 @@ import pytest
 
 from data_platform import orchestrate, staleness
 from data_platform.cli import runs as commands
+from data_platform.contracts.load import get_contracts
 from data_platform.culprits import _units
 from data_platform.failures import GateFailure, PermanentFailure
 from data_platform.gates import results
@@ -153,9 +154,7 @@ def test_the_gate_after_build_rejects_too_and_not_what_needs_another_change(
     """A correction breaks a rule about a mart; the due day's purchases keep one only beside the due day's extract."""
     unknown = "customer_id not in (select customer_id from dim_customers_current)"
     add_rule(monkeypatch, "fct_purchases", "sold_to_someone_known", f"amount_usd = 777 or {unknown}")
-    folder = shop.landing / "shop/customers"
-    known = (folder / f"{LAST - 4 * ONE_DAY}.csv").read_text().splitlines()
-    (folder / f"{day_after}.csv").write_text("\n".join([*known, "99999" + known[1][5:], ""]))
+    land_a_new_customer(shop, day_after)
     land(shop, day_after, purchase(day_after, "5.25").replace(b"00001", b"99999"))
     correct(shop, usd_777=BAD)
     orchestrate.run_all(Interval.of_day(day_after), kind=staleness.NIGHT)
@@ -177,6 +176,35 @@ def test_what_a_foreign_key_points_to_is_tried_before_what_points_to_it(
     assert [(r["dataset"], r["day"]) for r in remembered()] == [("purchases", BAD)]
     assert amounts() >= {"3.25"}
     assert "666.00" not in amounts()
+
+
+def test_a_due_day_that_needs_an_extract_of_its_own_is_published_beside_it(
+    shop: Platform, day_after: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its purchases are by a new customer, and something else that came is bad."""
+    add_foreign_key(monkeypatch, "purchases", "customer_id", "customers.customer_id")
+    add_rule(monkeypatch, "customers", "none_of_that_day", f"extract_day = date '{GOOD}'")
+    land_customers_of_france(shop, GOOD)
+    land_a_new_customer(shop, day_after)
+    land(shop, day_after, purchase(day_after, "5.25").replace(b"00001", b"99999"))
+    orchestrate.run_all(Interval.of_day(day_after), kind=staleness.NIGHT)
+    assert speaks_through() == day_after
+    assert amounts() >= {"5.25"}
+    assert [(r["dataset"], r["day"]) for r in remembered()] == [("customers", GOOD)]
+
+
+def test_a_due_day_is_tried_again_as_soon_as_what_it_needs_has_come(
+    shop: Platform, day_after: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_foreign_key(monkeypatch, "purchases", "customer_id", "customers.customer_id")
+    land(shop, day_after, purchase(day_after, "5.25").replace(b"00001", b"99999"))
+    correct(shop, usd_1_25=GOOD)
+    orchestrate.run_all(Interval.of_day(day_after), kind=staleness.NIGHT)
+    assert (held().keys(), speaks_through()) == ({str(day_after)}, LAST)
+    land_a_new_customer(shop, day_after)
+    orchestrate.run_all(None)
+    assert (stale(), speaks_through()) == ([], day_after)
+    assert amounts() >= {"5.25"}
 
 
 def test_a_deploy_is_published_though_all_that_came_is_rejected(
@@ -211,8 +239,7 @@ def test_new_days_of_datasets_that_must_come_daily_are_tried_together(
         InputChange("purchases", frozenset({other}), 0),
         InputChange("purchases", frozenset({new}), 0),
     ]
-    with transaction() as connection:
-        required, optional = _units(connection, changes)
+    required, optional = _units(changes, get_contracts()._by_dataset, LAST)
     assert optional == []
     assert {frozenset(unit) for unit in required} == {
         frozenset({changes[1], changes[3]}),
